@@ -1,0 +1,62 @@
+# Targets for people and for .ci/run. `make` alone lists them.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+STATICCHECK := bin/tools/staticcheck-v0.8.2
+BENCH       ?= .
+BENCHTIME   ?= 1s
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## static bin/tandem with its version in it
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/tandem ./cmd/tandem
+
+.PHONY: demo
+demo: build ## three nodes on loopback, traffic, the leader killed, a verdict
+	bin/tandem demo
+
+.PHONY: test
+test: check unit race e2e ## everything that CI runs
+
+.PHONY: check
+check: $(STATICCHECK) ## gofmt, vet, staticcheck, the house rules, go.mod
+	@bad=$$(git ls-files -z '*.go' | xargs -0r gofmt -l); [[ -z $$bad ]] || { echo "gofmt -w these: $$bad"; exit 1; }
+	@.ci/timed vet go vet -tags e2e ./...
+	@.ci/timed staticcheck $(STATICCHECK) -tags e2e ./...
+	@.ci/timed tidy go test -count=1 .
+	@.ci/timed go.mod go mod tidy -diff
+
+.PHONY: unit
+unit: ## go test ./..., needs nothing but Go
+	@.ci/timed unit go test -timeout 5m ./...
+
+# GOMAXPROCS=1: before Go 1.27 the race detector can crash inside a
+# testing/synctest bubble when a timer runs on another thread (go.dev/issue/76691).
+.PHONY: race
+race: ## the same under the race detector, one thread a package
+	@.ci/need gcc gcc libc6-dev
+	@GOMAXPROCS=1 .ci/timed race go test -race -p 2 -timeout 9m ./...
+
+.PHONY: e2e
+e2e: build ## acceptance: real processes, sipp as customer and as carrier
+	@.ci/need sipp sip-tester
+	@.ci/timed e2e go test -tags e2e -count=1 -timeout 8m ./cmd/...
+
+.PHONY: bench
+bench: ## benchmarks beside the code; BENCH=regexp BENCHTIME=1s
+	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+# The linter is built once per version and stays out of go.mod.
+$(STATICCHECK):
+	@mkdir -p $(@D)
+	GOBIN=$(CURDIR)/$(@D) go install honnef.co/go/tools/cmd/staticcheck@v0.8.2
+	@mv $(@D)/staticcheck $@
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
