@@ -1,0 +1,6 @@
+package route_test
+
+import (
+	_ "tandem/fsm"
+	_ "tandem/sip"
+)
