@@ -1,0 +1,285 @@
+package sip
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Method is a request method, in capitals.
+type Method string
+
+// The methods that the package itself deals with; others pass through.
+const (
+	INVITE  Method = "INVITE"
+	ACK     Method = "ACK"
+	BYE     Method = "BYE"
+	CANCEL  Method = "CANCEL"
+	OPTIONS Method = "OPTIONS"
+	UPDATE  Method = "UPDATE"
+	INFO    Method = "INFO"
+)
+
+// Transport is the protocol under SIP.
+type Transport uint8
+
+// The transports of an endpoint. The values are part of stored records.
+const (
+	UDP Transport = 0
+	TCP Transport = 1
+)
+
+// String returns the name as it stands in a Via header.
+func (t Transport) String() string {
+	if t == TCP {
+		return "TCP"
+	}
+	return "UDP"
+}
+
+// Peer is the far end of a message: its transport and address.
+type Peer struct {
+	Transport Transport
+	Addr      netip.AddrPort
+}
+
+// String returns for example "udp:192.0.2.1:5060".
+func (p Peer) String() string {
+	return strings.ToLower(p.Transport.String()) + ":" + p.Addr.String()
+}
+
+// Header is one header field; Name is in its full, canonical form.
+type Header struct{ Name, Value string }
+
+// Headers are the header fields of a message in order. Names are compared
+// without regard to case, and all occurrences count.
+type Headers []Header
+
+// Get returns the first value of the header, or "".
+func (h Headers) Get(name string) string {
+	for i := range h {
+		if strings.EqualFold(h[i].Name, name) {
+			return h[i].Value
+		}
+	}
+	return ""
+}
+
+// All returns every value of the header, in order, one for each header line.
+func (h Headers) All(name string) []string {
+	var values []string
+	for i := range h {
+		if strings.EqualFold(h[i].Name, name) {
+			values = append(values, h[i].Value)
+		}
+	}
+	return values
+}
+
+// Add appends a header field.
+func (h *Headers) Add(name, value string) { *h = append(*h, Header{name, value}) }
+
+// Request is a request, received or to be sent. The fields that every message
+// needs are parsed once; From and To are verbatim header values, because they
+// have to be repeated exactly.
+//
+// For a request that is to be sent, the endpoint writes Via, CSeq, Call-ID,
+// Max-Forwards, From, To and Content-Length from the fields; Headers holds the rest.
+// For a received one, Headers holds all that is not a field here.
+type Request struct {
+	Method      Method
+	URI         string // the Request-URI, verbatim
+	From, To    string
+	FromTag     string
+	ToTag       string // "" outside of a dialog
+	CallID      string
+	CSeq        uint32
+	Branch      string // of the top Via; empty in an outgoing request: random
+	MaxForwards int    // 70 if the received request has none
+	Headers     Headers
+	Body        []byte
+
+	// Source is where a received request came from.
+	Source Peer
+	// Dest is where an outgoing request goes. Over TCP a live connection to Flow, if
+	// that is set, is taken before one to Dest.Addr, and that before a new one.
+	Dest Peer
+	Flow netip.AddrPort
+
+	vias    []string // received: Via values, the top one with received and rport
+	sentBy  string   // received: host:port of the top Via
+	replyTo Peer     // received: where the responses go (RFC 3261 section 18.2.2, RFC 3581)
+}
+
+// Response is a response, received or to be sent.
+//
+// One to be sent comes from [Request.Response] or [InviteState.Response]; the
+// caller may add to Headers and set the body.
+type Response struct {
+	Status     int
+	Reason     string
+	From, To   string
+	FromTag    string
+	ToTag      string
+	CallID     string
+	CSeq       uint32
+	CSeqMethod Method
+	Branch     string // of the top Via: ours, in a received response
+	Headers    Headers
+	Body       []byte
+
+	// Source is where a received response came from.
+	Source Peer
+
+	vias []string
+	dest Peer
+	flow netip.AddrPort
+}
+
+// SetBody sets the body and its Content-Type.
+func (r *Request) SetBody(contentType string, body []byte) {
+	r.Body = body
+	r.Headers.Add("Content-Type", contentType)
+}
+
+// SetBody sets the body and its Content-Type.
+func (r *Response) SetBody(contentType string, body []byte) {
+	r.Body = body
+	r.Headers.Add("Content-Type", contentType)
+}
+
+// Response makes a response to a received request (RFC 3261 section 8.2.6.2).
+// tag becomes the To-tag if the request has none; 100 needs no tag.
+func (r *Request) Response(status int, tag string) *Response {
+	res := &Response{
+		Status: status, Reason: ReasonPhrase(status),
+		From: r.From, FromTag: r.FromTag, To: r.To, ToTag: r.ToTag,
+		CallID: r.CallID, CSeq: r.CSeq, CSeqMethod: r.Method, Branch: r.Branch,
+		vias: r.vias, dest: r.replyTo, flow: r.Source.Addr,
+	}
+	if r.ToTag == "" && tag != "" {
+		res.To, res.ToTag = r.To+";tag="+tag, tag
+	}
+	if status == 100 {
+		// RFC 3261 section 8.2.6.1: the sender measures the round trip by it.
+		if stamp := r.Headers.Get("Timestamp"); stamp != "" {
+			res.Headers.Add("Timestamp", stamp)
+		}
+	}
+	if status > 100 && status < 300 && r.Method == INVITE {
+		// RFC 3261 section 12.1.1: a response that makes a dialog repeats the route.
+		for _, value := range r.Headers.All("Record-Route") {
+			res.Headers.Add("Record-Route", value)
+		}
+	}
+	return res
+}
+
+// ReasonPhrase returns the usual reason phrase of a status code.
+func ReasonPhrase(status int) string {
+	if phrase := reasonPhrase(status); phrase != "" {
+		return phrase
+	}
+	switch status / 100 {
+	case 1:
+		return "Session Progress"
+	case 2:
+		return "OK"
+	case 3:
+		return "Multiple Choices"
+	case 4:
+		return "Bad Request"
+	case 5:
+		return "Server Internal Error"
+	}
+	return "Decline"
+}
+
+func reasonPhrase(status int) string {
+	switch status {
+	case 100:
+		return "Trying"
+	case 180:
+		return "Ringing"
+	case 181:
+		return "Call Is Being Forwarded"
+	case 182:
+		return "Queued"
+	case 183:
+		return "Session Progress"
+	case 200:
+		return "OK"
+	case 202:
+		return "Accepted"
+	case 302:
+		return "Moved Temporarily"
+	case 400:
+		return "Bad Request"
+	case 401:
+		return "Unauthorized"
+	case 402:
+		return "Payment Required"
+	case 403:
+		return "Forbidden"
+	case 404:
+		return "Not Found"
+	case 405:
+		return "Method Not Allowed"
+	case 407:
+		return "Proxy Authentication Required"
+	case 408:
+		return "Request Timeout"
+	case 410:
+		return "Gone"
+	case 413:
+		return "Request Entity Too Large"
+	case 415:
+		return "Unsupported Media Type"
+	case 416:
+		return "Unsupported URI Scheme"
+	case 420:
+		return "Bad Extension"
+	case 422:
+		return "Session Interval Too Small"
+	case 480:
+		return "Temporarily Unavailable"
+	case 481:
+		return "Call/Transaction Does Not Exist"
+	case 482:
+		return "Loop Detected"
+	case 483:
+		return "Too Many Hops"
+	case 484:
+		return "Address Incomplete"
+	case 486:
+		return "Busy Here"
+	case 487:
+		return "Request Terminated"
+	case 488:
+		return "Not Acceptable Here"
+	case 491:
+		return "Request Pending"
+	case 500:
+		return "Server Internal Error"
+	case 501:
+		return "Not Implemented"
+	case 502:
+		return "Bad Gateway"
+	case 503:
+		return "Service Unavailable"
+	case 504:
+		return "Server Time-out"
+	case 505:
+		return "Version Not Supported"
+	case 513:
+		return "Message Too Large"
+	case 600:
+		return "Busy Everywhere"
+	case 603:
+		return "Decline"
+	case 604:
+		return "Does Not Exist Anywhere"
+	case 606:
+		return "Not Acceptable"
+	}
+	return ""
+}

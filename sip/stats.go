@@ -1,0 +1,4 @@
+package sip
+
+// Stats are the endpoint's counters.
+type Stats struct{}
