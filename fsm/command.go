@@ -1,0 +1,275 @@
+package fsm
+
+import (
+	"time"
+
+	"tandem/billing"
+)
+
+// Kind names a command on the wire. Numbers are never reused.
+type Kind uint8
+
+// The commands. Calls first, then what operators do, then the cluster's own.
+const (
+	KindStartCall Kind = 1 + iota
+	KindProgress
+	KindAnswerCall
+	KindExtendCall
+	KindEndCall
+	KindExpireCalls
+	KindBeat
+	KindRefused
+	KindGatewayHealth
+	KindPutAccount
+	KindDeleteAccount
+	KindTopUp
+	KindPutMappingGateway
+	KindPutRoutingGateway
+	KindDeleteGateway
+	KindPutRateTable
+	KindDeleteRateTable
+	KindImportRates
+	KindActivateRates
+	KindSetParameter
+	KindPutBlock
+	KindDeleteBlock
+	KindPutNumberList
+	KindDeleteNumberList
+	KindPutToken
+	KindDeleteToken
+	KindNodeUp
+	KindNodeDown
+	KindRaiseFeatureLevel
+	KindTick
+)
+
+// Origin says who proposes a command, so that a retry or a duplicate changes
+// nothing and returns the first answer (idempotency, per node).
+type Origin struct {
+	Node        NodeID
+	Incarnation uint64 // grows with each start of the node's process
+	Seq         uint64 // dense per incarnation, from 1
+	Low         uint64 // the node's lowest Seq without an answer; older results are forgotten
+}
+
+// Command is one intent in the log.
+type Command struct {
+	Origin   Origin
+	Age      time.Duration // monotonic time since the event that it reports, refreshed at each retry
+	Deadline Time          // refused as stale when applied after this log time; 0: none
+	Key      string        // administrative idempotency key, scoped by its token ("token/key"); empty for calls
+	Body     Body
+}
+
+// Body is the content of a command: one of the types below.
+type Body interface{ Kind() Kind }
+
+// StartCall reports an INVITE that opens a call. Apply finds the ingress,
+// checks lists, limits and money, rates the number, orders the candidates and
+// holds the first slice; its Result carries the [Plan] or the refusal.
+type StartCall struct {
+	Call      CallID
+	Source    Addr   // where the INVITE came from
+	SourceVia string // "udp", "tcp" or "tls"
+	Caller    string // user part of From (or PAI), as received
+	Callee    string // user part of the Request-URI, as received
+	SIPCallID string // for the CDR
+	Invite    []byte // what is needed to answer or refuse the caller from any node; opaque
+	Offer     []byte // the caller's SDP; opaque
+	MediaAddr Addr   // signalled media address of the caller, for the CDR; may be zero
+}
+
+// Progress reports the first 18x of a candidate.
+type Progress struct {
+	Call      CallID
+	Epoch     Epoch
+	Candidate uint8 // index into Plan.Candidates
+	Status    uint16
+	DialogA   []byte // early dialogs and SDP as sent and received; opaque
+	DialogB   []byte
+	Media     []byte // media session state; opaque
+}
+
+// AnswerCall reports a candidate's 200 (Age: since it arrived). The call is
+// charged from there. At most one candidate of a call can win.
+type AnswerCall struct {
+	Call      CallID
+	Epoch     Epoch
+	Candidate uint8
+	DialogA   []byte
+	DialogB   []byte
+	Media     []byte
+	Codec     string
+	PeerMedia Addr // signalled media address of the callee, for the CDR
+	Attempts  []Attempt
+}
+
+// ExtendCall asks for the next slice of an answered call, and is proof of life.
+type ExtendCall struct {
+	Call  CallID
+	Epoch Epoch
+	Slice uint32 // number of the slice asked for; the first, held by StartCall, is 1
+	// Dialogs and media when they changed since the last commit; nil: unchanged.
+	DialogA, DialogB, Media []byte
+}
+
+// EndKind tells a fact (accepted from any epoch, final) from a decision (needs
+// the present epoch). ha.md 5.
+type EndKind uint8
+
+// The kinds of EndCall.
+const (
+	EndFact     EndKind = 1 // a peer's BYE, CANCEL or 481, Age ago
+	EndDecision EndKind = 2 // credit, limit, reaper, operator, failed set-up
+	EndVoid     EndKind = 3 // the plan arrived too late and was never dialled
+)
+
+// EndCall ends a call: the hold is settled and the CDR written.
+type EndCall struct {
+	Call      CallID
+	Epoch     Epoch
+	How       EndKind
+	Reason    EndReason
+	By        Party
+	SIPStatus uint16 // final status sent to the caller of a call that was not answered
+	Q850      uint8
+	Attempts  []Attempt
+	MediaA    MediaStats // received from A
+	MediaB    MediaStats // received from B
+}
+
+// ExpireCalls lets an owner end calls of its own that have passed their limits
+// (a decision by the owner, never by time alone). ha.md 17.
+type ExpireCalls struct {
+	Calls []CallID
+	Epoch Epoch // unused calls of another epoch are skipped
+}
+
+// Beat is a node's proof of life for its calls, every 5 s.
+type Beat struct {
+	Silent []CallID // calls of this node whose RTP has stopped in both directions
+}
+
+// Refused reports calls that a node refused by itself, aggregated: at most one
+// a second and source once a source passes 50 a second (ha.md 14).
+type Refused struct {
+	Source Addr
+	Reason EndReason
+	Count  uint32
+	First  time.Duration // age of the first and the last of them
+	Last   time.Duration
+	Caller string // sample
+	Callee string
+	Status uint16 // answered with; 0: silence
+}
+
+// GatewayHealth takes a routing gateway out of plans until a time (a vendor's
+// Retry-After, F110), or back in (Out zero).
+type GatewayHealth struct {
+	Gateway string
+	Out     time.Duration
+	Reason  string
+}
+
+// PutAccount creates or replaces an account's settings. Money fields of the
+// record are ignored: they change by TopUp and by calls alone.
+type PutAccount struct{ Account Account }
+
+// DeleteAccount removes an account that has no money, holds, calls or gateways.
+type DeleteAccount struct{ ID string }
+
+// TopUp moves money between house:cash and an account. Negative amounts deduct.
+type TopUp struct {
+	Account string
+	Amount  billing.Amount
+	Adjust  bool // an adjustment, not a payment (type of the transfer)
+	Memo    string
+	Actor   string // token name, for the ledger
+}
+
+// PutMappingGateway creates or replaces an ingress.
+type PutMappingGateway struct{ Gateway MappingGateway }
+
+// PutRoutingGateway creates or replaces an egress.
+type PutRoutingGateway struct{ Gateway RoutingGateway }
+
+// DeleteGateway removes a gateway; live calls keep what they copied from it.
+type DeleteGateway struct {
+	ID      string
+	Mapping bool
+}
+
+// PutRateTable creates or changes a table's settings; rates come by ImportRates.
+type PutRateTable struct{ Table RateTable }
+
+// DeleteRateTable removes a table that no account or gateway uses.
+type DeleteRateTable struct{ ID string }
+
+// ImportRates stores one chunk of a new version of a table. Rows are sorted by
+// prefix over all chunks. Nothing is used before ActivateRates.
+type ImportRates struct {
+	Table   string
+	Version uint64
+	Chunk   uint32 // from 0, dense
+	Rows    []RateRow
+}
+
+// ActivateRates makes a complete version the one that new calls are priced by.
+type ActivateRates struct {
+	Table   string
+	Version uint64
+	Rows    uint32 // how many rows the version must have
+}
+
+// SetParameter changes a system parameter, by its name or an alias.
+type SetParameter struct{ Name, Value string }
+
+// PutBlock adds a manual entry to the dynamic blacklist, or extends one.
+type PutBlock struct {
+	Block Block
+}
+
+// DeleteBlock removes an entry of the dynamic blacklist.
+type DeleteBlock struct {
+	Number string
+	List   BlockList
+	Scope  string // routing gateway id, or empty for the whole cluster
+}
+
+// PutNumberList creates or replaces a list of numbers (full match).
+type PutNumberList struct{ List NumberList }
+
+// DeleteNumberList removes a list.
+type DeleteNumberList struct{ Name string }
+
+// PutToken creates or replaces an API token's record (never the secret).
+type PutToken struct{ Token Token }
+
+// DeleteToken revokes a token.
+type DeleteToken struct{ ID string }
+
+// NodeUp announces a new incarnation of a node: the older one is fenced and the
+// epoch of its calls is raised.
+type NodeUp struct {
+	Node        NodeID
+	Incarnation uint64
+	Level       uint16 // newest feature level the binary can apply
+	Version     string
+	Addresses   []ServiceAddress
+	Witness     bool
+}
+
+// NodeDown declares an incarnation dead. Pledges names the members that will
+// never answer that incarnation again; too few are refused (ha.md 1).
+type NodeDown struct {
+	Node        NodeID
+	Incarnation uint64
+	Pledges     []NodeID
+	Exited      bool // a guard reported the exit: proof without pledges
+}
+
+// RaiseFeatureLevel raises the level once every member can apply it.
+type RaiseFeatureLevel struct{ Level uint16 }
+
+// Tick lets log time pass when nothing else happens.
+type Tick struct{}
