@@ -137,8 +137,8 @@ func parseDecimal(s string, decimals int) (int64, error) {
 	}
 	digits, negative := strings.CutPrefix(s, "-")
 	whole, fraction, point := strings.Cut(digits, ".")
-	for i := range len(digits) {
-		if c := digits[i]; c != '.' && (c < '0' || c > '9') {
+	for _, c := range digits {
+		if c != '.' && (c < '0' || c > '9') {
 			return 0, fmt.Errorf("%q: only digits and one decimal point, not %q", s, c)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 	"sort"
+	"unicode/utf8"
 )
 
 // MaxPrefix is the longest prefix of a tariff: the 15 digits of E.164 and as
@@ -110,9 +111,9 @@ func rowFault(rows []Row, i int) string {
 	if len(prefix) > MaxPrefix {
 		return fmt.Sprintf("%d characters, at most %d", len(prefix), MaxPrefix)
 	}
-	for j := range len(prefix) {
-		if digit(prefix[j]) == noDigit {
-			return fmt.Sprintf("character %d is %q, not one of 0-9 * #", j+1, prefix[j])
+	for j, c := range prefix {
+		if c >= utf8.RuneSelf || digit(byte(c)) == noDigit {
+			return fmt.Sprintf("character %d is %q, not one of 0-9 * #", j+1, c)
 		}
 	}
 	if i == 0 || rows[i-1].Prefix < prefix {
