@@ -47,6 +47,9 @@ type Call struct {
 	Granted     time.Duration // talk time covered by Hold
 	LastGrant   bool
 	MaxLength   time.Duration
+	MediaMode   MediaMode    // of the plan
+	Policy      SourcePolicy // of the ingress, as NAT
+	NAT         bool
 	Started     Time
 	Ringing     Time
 	Answered    Time
@@ -71,6 +74,8 @@ type CallFlags uint8
 const (
 	FlagEmergency CallFlags = 1 << iota // callee is on the emergency list: skips lock, money, limits, lists
 	FlagWhite                           // caller or callee is white-listed: never counted by the blacklist
+	FlagSilent                          // its owner's last Beat said that no RTP arrives
+	FlagUncounted                       // caller takes no part in blacklist counts: anonymous, or too short
 )
 
 // Owner is one line of a call's owner history.
