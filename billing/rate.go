@@ -171,16 +171,14 @@ func (r Rate) Affords(a Amount) (time.Duration, bool) {
 		return Unlimited, true
 	}
 	paid, _ := bits.Div64(most.hi, most.lo, uint64(r.Price))
-	if paid >= uint64(Unlimited/time.Second) {
-		return Unlimited, true
-	}
-	first, next := r.increments()
-	talk := int64(paid)
+	const enough = 2 * int64(Unlimited/time.Second) // Unlimited and any increment
+	talk := int64(min(paid, uint64(enough)))
 	if talk < r.round(1) {
 		return 0, false
 	}
+	first, next := r.increments()
 	talk -= (talk - first) % next
-	return r.Free.Duration() + time.Duration(talk)*time.Second, true
+	return min(r.Free.Duration()+time.Duration(talk)*time.Second, Unlimited), true
 }
 
 // round returns the whole increments that talk seconds fill, talk > 0.

@@ -99,6 +99,8 @@ func TestAffords(t *testing.T) {
 		{"no funds", billing.Rate{Price: 1, Rounding: billing.Rounding{Mode: billing.Up}}, 0, 0, false},
 		{"debt", billing.Rate{}, -1, 0, false},
 		{"cheaper than a millionth", billing.Rate{Price: 1}, 0, 29999 * time.Second, true},
+		{"beyond the longest call by free seconds", billing.Rate{Price: 1, Free: 6, Rounding: billing.Rounding{Drop: 2, Mode: billing.Down}}, 0, billing.Unlimited, true},
+		{"the longest call's increment ends beyond it", billing.Rate{Price: 827, Next: 86_400, Rounding: billing.Rounding{Drop: 5}}, 0, 3542401 * time.Second, true},
 		{"all there is", billing.Rate{Price: 1}, billing.MaxAmount, billing.Unlimited, true},
 	}
 	for _, tt := range tests {
