@@ -173,3 +173,38 @@ func TestCheckedArithmetic(t *testing.T) {
 		check("*", product, ok, new(big.Int).Mul(x, y))
 	})
 }
+
+// TestLimits pins the ends of the range, which random amounts rarely meet: the
+// most negative int64 is no amount, neither as a result nor as an operand.
+func TestLimits(t *testing.T) {
+	const none, most = billing.Amount(math.MinInt64), billing.MaxAmount
+	add, sub := billing.Amount.Add, billing.Amount.Sub
+	mul := func(a, b billing.Amount) (billing.Amount, bool) { return a.Mul(int64(b)) }
+	tests := []struct {
+		name string
+		op   func(a, b billing.Amount) (billing.Amount, bool)
+		a, b billing.Amount
+		want billing.Amount
+		ok   bool
+	}{
+		{"most + 0", add, most, 0, most, true},
+		{"most + 1", add, most, 1, 0, false},
+		{"-most + 1 - 1", add, -most + 1, -1, -most, true},
+		{"-most + -1", add, -most, -1, 0, false},
+		{"-most + -most", add, -most, -most, 0, false},
+		{"0 - most", sub, 0, most, -most, true},
+		{"-1 - most", sub, -1, most, 0, false},
+		{"-1 - none", sub, -1, none, 0, false},
+		{"most * -1", mul, most, -1, -most, true},
+		{"-2^62 * 2", mul, -1 << 62, 2, 0, false},
+		{"-1 * none", mul, -1, none, 0, false},
+		{"none * -1", mul, none, -1, 0, false},
+		{"none * 1", mul, none, 1, 0, false},
+		{"2^32 * 2^32", mul, 1 << 32, 1 << 32, 0, false},
+	}
+	for _, tt := range tests {
+		if got, ok := tt.op(tt.a, tt.b); got != tt.want || ok != tt.ok {
+			t.Errorf("%s = %d, %t, want %d, %t", tt.name, got, ok, tt.want, tt.ok)
+		}
+	}
+}
