@@ -120,7 +120,7 @@ func (a Amount) Mul(n int64) (Amount, bool) {
 		return 0, true
 	}
 	product := a * Amount(n)
-	if a == math.MinInt64 || n == math.MinInt64 || product == math.MinInt64 || product/Amount(n) != a {
+	if product == math.MinInt64 || product/Amount(n) != a {
 		return 0, false
 	}
 	return product, true

@@ -197,9 +197,11 @@ func TestLimits(t *testing.T) {
 		{"-1 - none", sub, -1, none, 0, false},
 		{"most * -1", mul, most, -1, -most, true},
 		{"-2^62 * 2", mul, -1 << 62, 2, 0, false},
+		{"1 - none", sub, 1, none, 0, false},
 		{"-1 * none", mul, -1, none, 0, false},
 		{"none * -1", mul, none, -1, 0, false},
 		{"none * 1", mul, none, 1, 0, false},
+		{"none * 2", mul, none, 2, 0, false},
 		{"2^32 * 2^32", mul, 1 << 32, 1 << 32, 0, false},
 	}
 	for _, tt := range tests {

@@ -85,10 +85,10 @@ func Slice[T any](c *Codec, s *[]T, limit int, each func(*Codec, *T)) {
 
 // Map encodes a map of at most limit entries in the order of its keys. Nil and
 // empty are the same and are decoded as nil. A decoder refuses keys that do not
-// ascend, so that one map has one encoding.
+// ascend, so that one map has one encoding. Encoding allocates to sort the keys.
 func Map[K cmp.Ordered, V any](c *Codec, m *map[K]V, limit int, key func(*Codec, *K), value func(*Codec, *V)) {
 	n := c.length(len(*m), limit)
-	if c.err != nil {
+	if c.err != nil || n == 0 && !c.decoding {
 		return
 	}
 	if !c.decoding {
