@@ -107,6 +107,7 @@ type Request struct {
 
 	vias    []string // received: Via values, the top one with received and rport
 	sentBy  string   // received: host:port of the top Via
+	rport   bool     // received: the top Via asks for RFC 3581
 	replyTo Peer     // received: where the responses go (RFC 3261 section 18.2.2, RFC 3581)
 }
 

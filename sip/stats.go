@@ -1,4 +1,77 @@
 package sip
 
-// Stats are the endpoint's counters.
-type Stats struct{}
+import "sync/atomic"
+
+// Malformed says why a received message was not taken.
+type Malformed uint8
+
+// The reasons, in the order of Stats.Malformed.
+const (
+	MalformedStart      Malformed = iota // not a SIP start line
+	MalformedVersion                     // not SIP/2.0
+	MalformedLine                        // bare LF, control character, no empty line, no header name
+	MalformedLimit                       // too long, too many headers
+	MalformedMissing                     // Via, From, To, Call-ID, CSeq or From-tag
+	MalformedDuplicate                   // a header that may stand only once
+	MalformedHeader                      // a needed header that cannot be read
+	MalformedLength                      // Content-Length is no number, or more than there is
+	MalformedCSeqMethod                  // CSeq names another method
+	MalformedMisrouted                   // a response with more than one Via
+	malformedReasons
+)
+
+// String returns the reason in words.
+func (m Malformed) String() string {
+	return [malformedReasons]string{
+		"start line", "version", "line", "limit", "missing header", "duplicate header",
+		"header", "content length", "cseq method", "misrouted response",
+	}[m]
+}
+
+// StatMethods are the methods that are counted by name, in the order of the
+// method counters; the last counter is for all others.
+var statMethods = [...]Method{INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, "REGISTER", "OTHER"}
+
+// MethodCounters count requests by method.
+type MethodCounters [len(statMethods)]atomic.Uint64
+
+// Each calls f with each method's name ("OTHER" for all that have no counter) and count.
+func (c *MethodCounters) Each(f func(method Method, n uint64)) {
+	for i, m := range statMethods {
+		f(m, c[i].Load())
+	}
+}
+
+func (c *MethodCounters) add(method Method) {
+	for i, m := range statMethods {
+		if m == method || i == len(statMethods)-1 {
+			c[i].Add(1)
+			return
+		}
+	}
+}
+
+// Stats are the live counters of an endpoint. All but the gauges only grow.
+type Stats struct {
+	RequestsIn, RequestsOut   MethodCounters
+	ResponsesIn, ResponsesOut [7]atomic.Uint64 // by status class: 1 to 6
+
+	Malformed [malformedReasons]atomic.Uint64 // by reason
+	Refused   atomic.Uint64                   // requests answered here: 400, 416, 420, 481, 483, 505
+
+	RetransmitsIn  atomic.Uint64 // received again and absorbed
+	RetransmitsOut atomic.Uint64 // sent again
+	Timeouts       atomic.Uint64 // client transactions without an answer
+	AckTimeouts    atomic.Uint64 // 2xx without an ACK
+	Stray          atomic.Uint64 // responses without a transaction
+
+	DroppedGate   atomic.Uint64 // refused by Gate
+	DroppedPermit atomic.Uint64 // refused by Permit
+	DroppedFull   atomic.Uint64 // a queue was at its bound
+	SendErrors    atomic.Uint64 // the socket or connection refused it
+	KeepAlives    atomic.Uint64 // CRLF only
+
+	ServerTx atomic.Int64 // gauge: server transactions alive
+	ClientTx atomic.Int64 // gauge: client transactions alive
+	Conns    atomic.Int64 // gauge: TCP connections
+}

@@ -1,0 +1,401 @@
+package sip
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// Limits of a received message. The first is the largest UDP datagram; the
+// others stop a sender from buying much memory or time with one packet.
+const (
+	maxMessage = 64 << 10 // bytes of a message
+	maxHeaders = 256      // header lines
+	maxLine    = 8 << 10  // bytes of a line, folded lines together
+)
+
+// parseError says why a message is not taken, and the status to refuse a request with.
+type parseError struct {
+	status int
+	reason Malformed
+}
+
+func (e *parseError) Error() string { return "sip: malformed message: " + e.reason.String() }
+
+// message is the result of parsing: exactly one of req and res is set when the
+// start line could be read.
+type message struct {
+	req *Request
+	res *Response
+}
+
+// parse reads one message. On an error it returns what it could read, so that
+// a request can be refused with a response. Nothing refers to raw afterwards.
+func parse(raw []byte) (m message, err *parseError) {
+	p := parser{}
+	head, body := p.split(raw)
+	p.text = string(head)
+	m = p.startLine(p.line())
+	headers := p.headers()
+	if m.req == nil && m.res == nil {
+		return m, p.err
+	}
+	f := p.fields(headers)
+	body = p.body(f, body)
+	if m.res != nil {
+		p.response(m.res, f, body)
+	} else {
+		p.request(m.req, f, body)
+	}
+	return m, p.err
+}
+
+// parser keeps the text that is left and the first error.
+type parser struct {
+	text string
+	err  *parseError
+}
+
+func (p *parser) fail(reason Malformed) { p.refuse(400, reason) }
+
+func (p *parser) refuse(status int, reason Malformed) {
+	if p.err == nil {
+		p.err = &parseError{status, reason}
+	}
+}
+
+// split cuts a message at its empty line. Lines that end in a bare LF are read,
+// to be able to answer them, but refused: other elements would see other lines.
+func (p *parser) split(raw []byte) (head, body []byte) {
+	if len(raw) > maxMessage {
+		p.fail(MalformedLimit)
+		raw = raw[:maxMessage]
+	}
+	end := bytes.Index(raw, []byte("\r\n\r\n"))
+	if bare := bytes.Index(raw, []byte("\n\n")); bare >= 0 && (end < 0 || bare < end) {
+		p.fail(MalformedLine)
+		return raw[:bare+1], raw[bare+2:]
+	}
+	if end < 0 {
+		p.fail(MalformedLine)
+		return raw, nil
+	}
+	return raw[:end+2], raw[end+4:]
+}
+
+// line takes the next line off the text.
+func (p *parser) line() string {
+	line, rest, _ := strings.Cut(p.text, "\n")
+	p.text = rest
+	if !strings.HasSuffix(line, "\r") {
+		p.fail(MalformedLine)
+	}
+	line = strings.TrimSuffix(line, "\r")
+	if len(line) > maxLine {
+		p.fail(MalformedLimit)
+	}
+	if !clean(line) {
+		p.fail(MalformedLine)
+	}
+	return line
+}
+
+func (p *parser) startLine(line string) message {
+	first, rest, ok := strings.Cut(line, " ")
+	second, third, ok2 := strings.Cut(rest, " ")
+	if !ok || !ok2 {
+		p.fail(MalformedStart)
+		return message{}
+	}
+	if strings.HasPrefix(first, "SIP/") {
+		status, err := strconv.Atoi(second)
+		if first != "SIP/2.0" || err != nil || len(second) != 3 || status < 100 || status > 699 {
+			p.fail(MalformedStart)
+			return message{}
+		}
+		return message{res: &Response{Status: status, Reason: third}}
+	}
+	if !isToken(first) || !strings.HasPrefix(third, "SIP/") {
+		p.fail(MalformedStart)
+		return message{}
+	}
+	if third != "SIP/2.0" {
+		p.refuse(505, MalformedVersion)
+	}
+	if strings.ContainsAny(second, "<>\" ") || second == "" {
+		p.fail(MalformedStart)
+	}
+	return message{req: &Request{Method: Method(first), URI: second}}
+}
+
+func (p *parser) headers() Headers {
+	headers := make(Headers, 0, 16)
+	for p.text != "" {
+		line := p.line()
+		if line == "" {
+			continue
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			// RFC 3261 section 7.3.1: a folded line continues the one before.
+			if len(headers) == 0 || len(headers[len(headers)-1].Value)+len(line) > maxLine {
+				p.fail(MalformedLimit)
+				continue
+			}
+			last := &headers[len(headers)-1]
+			last.Value = strings.TrimSpace(last.Value + " " + strings.TrimSpace(line))
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		name = strings.TrimRight(name, " \t")
+		if !ok || !isToken(name) {
+			p.fail(MalformedLine)
+			continue
+		}
+		if len(headers) == maxHeaders {
+			p.fail(MalformedLimit)
+			break
+		}
+		headers = append(headers, Header{canonical(name), strings.TrimSpace(value)})
+	}
+	return headers
+}
+
+// fields are the headers that every message needs.
+type fields struct {
+	vias        []string
+	via         via
+	from, to    string
+	fromTag     string
+	toTag       string
+	callID      string
+	cseq        uint32
+	cseqMethod  Method
+	maxForwards int
+	length      int // -1: no Content-Length
+	rest        Headers
+	viaHeaders  []string
+	seen        [singles]bool
+}
+
+// Headers that may stand only once; a second one means that two elements
+// could read the message differently.
+const (
+	singleFrom = iota
+	singleTo
+	singleCallID
+	singleCSeq
+	singleMaxForwards
+	singleLength
+	singles
+)
+
+func (p *parser) single(f *fields, which int) {
+	if f.seen[which] {
+		p.fail(MalformedDuplicate)
+	}
+	f.seen[which] = true
+}
+
+// fields takes the needed headers out of the list; the others stay in order.
+func (p *parser) fields(headers Headers) *fields {
+	f := &fields{maxForwards: defaultMaxForwards, length: -1, rest: headers[:0]}
+	for _, h := range headers {
+		switch h.Name {
+		case "Via":
+			f.viaHeaders = append(f.viaHeaders, h.Value)
+		case "From":
+			p.single(f, singleFrom)
+			f.from = h.Value
+		case "To":
+			p.single(f, singleTo)
+			f.to = h.Value
+		case "Call-ID":
+			p.single(f, singleCallID)
+			f.callID = h.Value
+		case "CSeq":
+			p.single(f, singleCSeq)
+			p.cseq(f, h.Value)
+		case "Max-Forwards":
+			p.single(f, singleMaxForwards)
+			n, err := strconv.ParseUint(h.Value, 10, 8)
+			if err != nil {
+				p.fail(MalformedHeader)
+			}
+			f.maxForwards = int(n)
+		case "Content-Length":
+			p.single(f, singleLength)
+			n, err := strconv.ParseUint(h.Value, 10, 31)
+			if err != nil {
+				p.fail(MalformedLength)
+			}
+			f.length = int(n)
+		default:
+			f.rest = append(f.rest, h)
+		}
+	}
+	p.ends(f)
+	return f
+}
+
+// ends reads Via, From and To.
+func (p *parser) ends(f *fields) {
+	f.vias = splitList(f.viaHeaders)
+	if len(f.vias) == 0 || f.from == "" || f.to == "" || f.callID == "" || f.cseqMethod == "" {
+		p.fail(MalformedMissing)
+	}
+	if len(f.vias) > maxTexts {
+		p.fail(MalformedLimit)
+	}
+	if strings.ContainsAny(f.callID, " \t") {
+		p.fail(MalformedHeader)
+	}
+	if len(f.vias) > 0 {
+		var ok bool
+		if f.via, ok = parseVia(f.vias[0]); !ok {
+			p.fail(MalformedHeader)
+		}
+	}
+	var okFrom, okTo bool
+	f.fromTag, okFrom = tagOf(f.from)
+	f.toTag, okTo = tagOf(f.to)
+	if !okFrom || !okTo || !isTag(f.fromTag) || !isTag(f.toTag) {
+		p.fail(MalformedHeader)
+	}
+}
+
+func (p *parser) cseq(f *fields, value string) {
+	number, method, _ := strings.Cut(value, " ")
+	n, err := strconv.ParseUint(number, 10, 31) // RFC 3261 section 8.1.1.5: below 2**31
+	method = strings.TrimSpace(method)
+	if err != nil || !isToken(method) {
+		p.fail(MalformedHeader)
+		return
+	}
+	f.cseq, f.cseqMethod = uint32(n), Method(method)
+}
+
+// body cuts the body to Content-Length: what follows in a datagram is dropped,
+// and a body that is too short is refused (RFC 3261 section 18.3).
+func (p *parser) body(f *fields, body []byte) []byte {
+	if f.length > len(body) {
+		p.fail(MalformedLength)
+		return nil
+	}
+	if f.length >= 0 {
+		body = body[:f.length]
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	return bytes.Clone(body)
+}
+
+func (p *parser) request(r *Request, f *fields, body []byte) {
+	r.From, r.FromTag, r.To, r.ToTag = f.from, f.fromTag, f.to, f.toTag
+	r.CallID, r.CSeq, r.MaxForwards = f.callID, f.cseq, f.maxForwards
+	r.Headers, r.Body = f.rest, body
+	r.vias, r.Branch, r.sentBy, r.rport = f.vias, f.via.branch, f.via.sentBy, f.via.rport
+	switch {
+	case f.cseqMethod != "" && f.cseqMethod != r.Method:
+		p.fail(MalformedCSeqMethod)
+	case f.fromTag == "" && r.Method != ACK:
+		p.fail(MalformedMissing) // RFC 3261 section 8.1.1.3
+	}
+}
+
+func (p *parser) response(r *Response, f *fields, body []byte) {
+	r.From, r.FromTag, r.To, r.ToTag = f.from, f.fromTag, f.to, f.toTag
+	r.CallID, r.CSeq, r.CSeqMethod = f.callID, f.cseq, f.cseqMethod
+	r.Headers, r.Body = f.rest, body
+	r.vias, r.Branch = f.vias, f.via.branch
+	if len(f.vias) > 1 {
+		p.fail(MalformedMisrouted) // RFC 3261 section 8.1.3.3: it was for someone else
+	}
+}
+
+// clean reports whether s holds no control character but tab. Whatever is not
+// clean is neither taken nor sent: a CR or LF would start a header of its own.
+func clean(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isToken reports whether s is a token (RFC 3261 section 25.1).
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
+		if !letter && strings.IndexByte("-.!%*_+`'~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isTag takes what tokens hold and what is seen besides in real tags.
+func isTag(s string) bool { return !strings.ContainsAny(s, " \t\"<>;,") }
+
+// canonical returns the usual spelling of the names that the package looks at
+// and the long form of compact names (RFC 3261 section 7.3.3 and the registry).
+func canonical(name string) string {
+	if len(name) == 1 {
+		if long := compact(name[0] | 0x20); long != "" {
+			return long
+		}
+		return name
+	}
+	for _, known := range [...]string{"Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length"} {
+		if len(name) == len(known) && strings.EqualFold(name, known) {
+			return known
+		}
+	}
+	return name
+}
+
+func compact(c byte) string {
+	switch c {
+	case 'a':
+		return "Accept-Contact"
+	case 'b':
+		return "Referred-By"
+	case 'c':
+		return "Content-Type"
+	case 'd':
+		return "Request-Disposition"
+	case 'e':
+		return "Content-Encoding"
+	case 'f':
+		return "From"
+	case 'i':
+		return "Call-ID"
+	case 'j':
+		return "Reject-Contact"
+	case 'k':
+		return "Supported"
+	case 'l':
+		return "Content-Length"
+	case 'm':
+		return "Contact"
+	case 'o':
+		return "Event"
+	case 'r':
+		return "Refer-To"
+	case 's':
+		return "Subject"
+	case 't':
+		return "To"
+	case 'u':
+		return "Allow-Events"
+	case 'v':
+		return "Via"
+	case 'x':
+		return "Session-Expires"
+	case 'y':
+		return "Identity"
+	}
+	return ""
+}
