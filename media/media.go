@@ -10,12 +10,14 @@
 // of ports. The order of work for a call is:
 //
 //	s, err := relay.Open(media.SessionConfig{ID: id})
-//	offer, err := media.Parse(body)           // what A sent
-//	err = s.SetRemote(media.A, remote)               // from offer.Remote
-//	body, err = media.Rewrite(body, media.Rewriting{Local: s.Local(media.B), ...})
-//	...                                       // the same for B's answer
-//	state := s.State()                        // replicate it
-//	stats := s.Stats(); s.Close()             // the CDR's figures
+//	offer, err := media.Parse(body) // what A sent
+//	remote, err := offer.Remote(signalling)
+//	err = s.SetRemote(media.A, remote)
+//	body, err = media.Rewrite(body, media.Rewriting{Local: s.Local(media.B), SessionID: id, Version: 1})
+//	...                             // the same for B's answer
+//	state := s.State()              // replicate it
+//	stats := s.Stats()              // the CDR's figures
+//	err = s.Close()
 //
 // After a takeover [Relay.Reopen] makes the same session, on the same ports, on
 // another node.
