@@ -1,0 +1,96 @@
+package fsm
+
+import (
+	"tandem/billing"
+	"tandem/fsm/number"
+	"tandem/fsm/route"
+	"tandem/fsm/wire"
+)
+
+// Bounds of what comes from outside. Each is far above honest use and keeps one
+// command from filling the log or a replica's memory; a longer value is refused
+// where it would enter, by AppendCommand.
+const (
+	maxName     = 64               // ids, names, currencies, codecs, versions of programs
+	maxNumber   = number.MaxDigits // normalised numbers and prefixes
+	maxRaw      = 256              // user parts as received, host names, Call-IDs, dial plan rules
+	maxMemo     = 256
+	maxKey      = 192     // idempotency keys: token/key
+	maxDetail   = 4 << 10 // texts that this package makes of such values
+	maxSDP      = 8 << 10
+	maxDialog   = 4 << 10 // an encoded dialog
+	maxInvite   = 8 << 10 // what answers the caller: mostly its Via and Record-Route headers
+	maxMedia    = 4 << 10 // a media session's state
+	maxAddrs    = 32      // of a gateway, an account or a node
+	maxPrefixes = 4096    // of a gateway or an account
+	maxRules    = 1024    // of a dial plan
+	maxRoutes   = 4096    // gateways that an ingress names
+	maxNumbers  = 24 << 10
+	maxRows     = 4096 // of one chunk of rates
+	maxCallIDs  = 16 << 10
+	maxMembers  = 256
+	maxAttempts = 64 // tries of one call: candidates times their addresses
+	maxOwners   = 256
+)
+
+// each describes an element of a list, for wire.Slice and wire.Optional.
+func each[T any, P interface {
+	*T
+	fielder
+}](c *wire.Codec, v *T) {
+	P(v).fields(c)
+}
+
+func name(c *wire.Codec, v *string)   { c.String(v, maxName) }
+func digits(c *wire.Codec, v *string) { c.String(v, maxNumber) }
+func raw(c *wire.Codec, v *string)    { c.String(v, maxRaw) }
+func memo(c *wire.Codec, v *string)   { c.String(v, maxMemo) }
+func detail(c *wire.Codec, v *string) { c.String(v, maxDetail) }
+
+func prefixes(c *wire.Codec, v *[]string) { wire.Slice(c, v, maxPrefixes, digits) }
+
+func callID(c *wire.Codec, v *CallID) { c.Fixed(v[:]) }
+
+func node(c *wire.Codec, v *NodeID) { wire.Text(c, v, maxName) }
+
+func rate(c *wire.Codec, r *billing.Rate) {
+	wire.Int(c, &r.Price)
+	wire.Int(c, &r.ConnectFee)
+	wire.U32(c, &r.First)
+	wire.U32(c, &r.Next)
+	wire.U32(c, &r.Minimum)
+	wire.U32(c, &r.Free)
+	rounding(c, &r.Rounding)
+}
+
+func rounding(c *wire.Codec, r *billing.Rounding) {
+	c.U16(&r.HoldMillis)
+	c.U8(&r.Drop)
+	wire.Enum(c, &r.Mode, billing.HalfEven)
+}
+
+func balance(c *wire.Codec, b *billing.Balance) {
+	wire.Int(c, &b.Funds)
+	wire.Int(c, &b.Credit)
+	wire.Int(c, &b.Held)
+	c.Bool(&b.Overdraft)
+}
+
+func (a *Addr) fields(c *wire.Codec) {
+	c.Fixed(a.IP[:])
+	c.U16(&a.Port)
+}
+
+func (p *Prefix) fields(c *wire.Codec) {
+	c.Fixed(p.IP[:])
+	c.U8(&p.Bits)
+	if p.Bits > 128 {
+		c.Fail("prefix of %d bits: %w", p.Bits, wire.ErrMalformed)
+	}
+}
+
+// The lists of a plan are bounded where they are made.
+const (
+	maxCandidates = route.MaxCandidates
+	maxSkipped    = route.MaxSkipped
+)
