@@ -97,7 +97,6 @@ func (f *flow) rtp(h header, size int, clock uint32, now time.Duration) {
 		}
 	}
 	f.timestamp = h.timestamp
-	f.received++
 	f.last = now
 	c.Packets++
 	c.Bytes += uint64(size)
@@ -107,12 +106,12 @@ func (f *flow) rtp(h header, size int, clock uint32, now time.Duration) {
 // begin starts a run of sequence numbers: init_seq of RFC 3550 appendix A.1.
 func (f *flow) begin(h header) {
 	f.lostBefore = f.lost()
-	f.base, f.highest, f.cycles, f.received = h.sequence, h.sequence, 0, 0
+	f.base, f.highest, f.cycles, f.received = h.sequence, h.sequence, 0, 1
 	f.restart = noRestart
 }
 
 // sequence is update_seq of RFC 3550 appendix A.1 without its probation, which
-// the latch already did.
+// the latch already did. A packet far off the run does not count as received.
 func (f *flow) sequence(h header) {
 	step := h.sequence - f.highest
 	switch {
@@ -121,13 +120,15 @@ func (f *flow) sequence(h header) {
 			f.cycles += 1 << 16
 		}
 		f.highest = h.sequence
-	case step <= 1<<16-maxMisorder:
-		if uint32(h.sequence) == f.restart {
-			f.begin(h) // two in a row: the sender has restarted
-		} else {
-			f.restart = uint32(h.sequence + 1)
-		}
+	case step > 1<<16-maxMisorder: // late or twice
+	case uint32(h.sequence) == f.restart:
+		f.begin(h) // two in a row: the sender has restarted
+		return
+	default:
+		f.restart = uint32(h.sequence + 1)
+		return
 	}
+	f.received++
 }
 
 // lost is RFC 3550 appendix A.3 over all runs. Duplicates cannot make it negative.
