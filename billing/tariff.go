@@ -58,9 +58,6 @@ type node struct {
 	value uint32 // of the prefix that ends here, if the flag says so
 }
 
-// nodeBytes is the size of a node.
-const nodeBytes = 16
-
 // The parts of node.shape, from the lowest bit: 12 bits, one for each digit
 // that has a child; the value flag; 4 bits for the length of the label; the
 // label's digits, 4 bits each, its first the lowest.
@@ -170,9 +167,6 @@ func (b *treeBuilder) build(at, lo, hi, depth int) {
 
 // Len returns the number of rows.
 func (t *Tariff) Len() int { return t.rows }
-
-// Bytes returns the memory that the tariff holds.
-func (t *Tariff) Bytes() int { return len(t.nodes) * nodeBytes }
 
 // Lookup returns the value and the length of the longest prefix of number. A
 // character that no prefix may have ends the number.
