@@ -22,108 +22,237 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// Config is what a node of the cluster is made of. All stores and the network
-// are opened by the caller and closed by it after Run has returned.
-type Config struct {
-	// ID names the node for ever; certificates and the log carry it.
-	ID string
-	// ClusterID and Generation say which cluster this is. A restore from a
-	// backup raises the generation (ha.md 20); peers of another cluster or
-	// generation are refused.
-	ClusterID  string
-	Generation uint32
-
-	// Network gives authenticated connections. Advertise is the host:port at
-	// which peers reach this node through it.
-	Network   Network
-	Advertise string
-	// Join lists the addresses of other members; unreachable ones are retried.
-	Join []string
-	// Expect is the number of voters that the first start of the whole cluster
-	// waits for. Zero: this node never bootstraps, it joins.
-	Expect int
-	// Nonvoter keeps the node from ever being promoted.
-	Nonvoter bool
-
-	// Log, Stable and Snapshots are raft's stores.
-	Log       raft.LogStore
-	Stable    raft.StableStore
-	Snapshots raft.SnapshotStore
-	// Machine is the replicated state machine.
-	Machine Machine
-	// Checkpoints returns the newest state hashes, newest first. Nil: hashes are
-	// not compared.
-	Checkpoints func() []Checkpoint
-
-	// Wall is this node's wall clock; nil means time.Now. Everything but the
-	// slew of log time uses the monotonic clock.
-	Wall func() time.Time
-	// Keyring holds the gossip keys, the first one encrypts. Empty: gossip is in
-	// the clear (tests only).
-	Keyring [][]byte
-	// Timing is raft's and gossip's clockwork; the zero value is the default.
-	Timing Timing
-
-	// Logger may be nil.
-	Logger *slog.Logger
-	// Notify hears of alarms and changes of leadership. It must not block. May
-	// be nil.
-	Notify func(Event)
-	// Fatal is called once when the process must end: a failed fsync, a disk
-	// that hung for a minute while the others' are healthy, or a committed entry
-	// that cannot be decoded. Nil: Run returns the error.
-	Fatal func(error)
-}
-
-// Timing holds the periods of consensus. Zero fields take the defaults.
-type Timing struct {
-	// Heartbeat and Election are raft's timeouts, 500 ms each: the lowest that
-	// held on a shared 2-core machine. Lease is 250 ms.
-	Heartbeat, Election, Lease time.Duration
-	// Stable is how long a new node must have been healthy before it may vote:
-	// 10 s.
-	Stable time.Duration
-	// SnapshotEntries is the number of entries between snapshots (50,000),
-	// TrailingLogs the number kept behind one (100,000).
-	SnapshotEntries, TrailingLogs uint64
-}
-
-// Errors of the package.
-var (
-	// ErrBusy means that lane 3 is full: tell the outside to come back later.
-	ErrBusy = errors.New("cluster is busy")
-	// ErrTimeout means that the command was not committed before its time was
-	// up. It may still be, but not after its deadline in log time.
-	ErrTimeout = errors.New("no commit in time")
-	// ErrClosed means that the node is stopping.
-	ErrClosed = errors.New("cluster is closed")
-	// ErrNoLeader means that no leader is known at the moment.
-	ErrNoLeader = errors.New("no leader")
-	// ErrQuorum means that a change of membership would endanger the quorum.
-	ErrQuorum = errors.New("change would endanger the quorum")
-	// ErrWrongCluster means that the stores belong to another cluster, generation
-	// or node.
-	ErrWrongCluster = errors.New("stores belong to another cluster or node")
-	// ErrDuplicate means that another live node uses this node's name.
-	ErrDuplicate = errors.New("node name is in use by another live node")
-)
-
 // Cluster is a running member.
-type Cluster struct{}
+type Cluster struct {
+	cfg         Config
+	log         *slog.Logger
+	incarnation uint64
+
+	clock     *logClock
+	disk      *diskGuard
+	replica   *replica
+	raft      *raft.Raft
+	link      *raftLink
+	gossip    *gossip
+	rpc       *rpc
+	rpcListen net.Listener
+	leader    *leaderWatch
+	proposer  *proposer
+	sequencer *sequencer
+	reader    *reader
+	pilot     *pilot
+	reports   *reports
+
+	joined                            atomic.Bool
+	clockWrong, diskHangs             atomic.Bool
+	hashAlarms, clockAlarms, electing atomic.Uint64
+
+	mu       sync.Mutex        // guards what follows
+	differed map[string]uint64 // newest index at which a node's state differed
+
+	dead    chan struct{} // closed when the process must end
+	once    sync.Once     // closes dead
+	deadErr error         // why, set before dead is closed
+}
 
 // Open starts raft and gossip. Run must be called once afterwards, it also
 // stops them.
-func Open(cfg Config) (*Cluster, error) { panic("unfinished") }
+func Open(cfg Config) (*Cluster, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	incarnation, err := identify(cfg)
+	if err != nil {
+		return nil, err
+	}
+	empty, err := neverStarted(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{
+		cfg: cfg, log: cfg.Logger, incarnation: incarnation,
+		clock: &logClock{}, leader: newLeaderWatch(), differed: map[string]uint64{},
+		reports: &reports{last: map[string]report{}}, dead: make(chan struct{}),
+	}
+	c.joined.Store(wasMember(cfg.Stable))
+	c.disk = newDiskGuard(cfg.Log, c.fatal)
+	c.replica = &replica{machine: cfg.Machine, clock: c.clock, fatal: c.fatal, self: raft.ServerID(cfg.ID), member: c.becameMember}
+	c.rpc = newRPC(hello{node: cfg.ID, cluster: cfg.ClusterID, generation: cfg.Generation}, cfg.Network, c.log)
+	if err := c.openRaft(); err != nil {
+		return nil, err
+	}
+	own := meta{Expect: cfg.Expect, Empty: empty, Joined: c.joined.Load(), Voter: !cfg.Nonvoter}
+	if c.gossip, err = startGossip(cfg, own, c.log); err != nil {
+		return nil, errors.Join(err, c.closeRaft())
+	}
+	if c.rpcListen, err = cfg.Network.Listen(ProtoRPC); err != nil {
+		c.gossip.stop(false)
+		return nil, errors.Join(fmt.Errorf("listen for rpc: %w", err), c.closeRaft())
+	}
+	c.assemble()
+	return c, nil
+}
+
+// assemble makes the parts that need raft and gossip.
+func (c *Cluster) assemble() {
+	c.sequencer = &sequencer{
+		raft: c.raft, clock: c.clock, median: c.median, survey: c.pingAll, wantsTick: c.cfg.Machine.WantsTick,
+		hint: c.link.hint, wake: make(chan struct{}, 1),
+	}
+	c.proposer = &proposer{
+		node: c.cfg.ID, incarnation: c.incarnation, clock: c.clock, replica: c.replica, leader: c.leader,
+		send: c.sendBatch, log: c.log, wake: make(chan struct{}, 1),
+		open: map[uint64]*op{}, landed: map[*op]bool{}, low: 1, next: 1,
+	}
+	c.reader = &reader{ask: c.readIndex}
+	c.pilot = &pilot{c: c, healthy: map[string]time.Time{}}
+	c.rpc.handle(pingName, c.servePing)
+	c.rpc.handle(batchName, c.serveBatch)
+	c.rpc.handle(readName, c.serveRead)
+}
+
+// openRaft starts raft over the network and the stores.
+func (c *Cluster) openRaft() error {
+	l, err := c.cfg.Network.Listen(ProtoRaft)
+	if err != nil {
+		return fmt.Errorf("listen for raft: %w", err)
+	}
+	logger := newRaftLogger(c.log)
+	c.link = &raftLink{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream:  raftStream{advertisedListener{l, advertised(c.cfg.Advertise)}, c.cfg.Network},
+			MaxPool: 4, MaxRPCsInFlight: 1, Timeout: 2 * time.Second, Logger: logger,
+		}),
+		disk: c.disk, self: raft.ServerID(c.cfg.ID), addr: raft.ServerAddress(c.cfg.Advertise),
+		peer: c.addrOf, hinted: map[string]*commitHint{},
+	}
+	cached, err := raft.NewLogCache(logCache, c.disk)
+	if err != nil {
+		return errors.Join(err, c.link.Close())
+	}
+	rc := raft.DefaultConfig()
+	rc.LocalID = raft.ServerID(c.cfg.ID)
+	rc.HeartbeatTimeout, rc.ElectionTimeout = c.cfg.Timing.Heartbeat, c.cfg.Timing.Election
+	rc.LeaderLeaseTimeout = c.cfg.Timing.Lease
+	rc.CommitTimeout = commitTimeout
+	rc.MaxAppendEntries = 64
+	rc.BatchApplyCh = true
+	rc.NoLegacyTelemetry = true
+	rc.SnapshotThreshold, rc.TrailingLogs = c.cfg.Timing.SnapshotEntries, c.cfg.Timing.TrailingLogs
+	rc.SnapshotInterval = snapshotCheck
+	rc.Logger = logger
+	c.raft, err = raft.NewRaft(rc, c.replica, cached, c.cfg.Stable, c.cfg.Snapshots, c.link)
+	if err != nil {
+		return errors.Join(fmt.Errorf("start raft: %w", err), c.link.Close())
+	}
+	return nil
+}
+
+const (
+	// commitTimeout is when followers that wait for no result of their own learn
+	// what is committed, while nothing is proposed.
+	commitTimeout = 25 * time.Millisecond
+	// snapshotCheck is how often raft looks whether enough entries have gathered.
+	snapshotCheck = 30 * time.Second
+)
 
 // Run keeps the node a member until ctx ends, then hands leadership over, leaves
-// gossip and returns after all goroutines have ended.
-func (c *Cluster) Run(ctx context.Context) error { panic("unfinished") }
+// gossip and returns after all goroutines have ended. It returns early with an
+// error when the process must end.
+func (c *Cluster) Run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.Background())
+	defer stop()
+	c.rpc.start(c.rpcListen)
+	var all sync.WaitGroup
+	for _, loop := range []func(context.Context){c.proposer.run, c.sequencer.run, c.watchLeader, c.runPings, c.runMembership} {
+		all.Go(func() { loop(work) })
+	}
+	all.Go(func() { c.gossip.run(work, c.cfg.Join, c.peerAddrs) })
+
+	polite := true
+	select {
+	case <-ctx.Done():
+		c.handOver()
+	case <-c.dead:
+		polite = false
+	}
+	c.gossip.stop(polite)
+	stop()
+	err := c.closeRaft()
+	c.rpc.close(c.rpcListen)
+	all.Wait()
+	if !polite {
+		return c.deadErr
+	}
+	return err
+}
+
+// handOver gives leadership away before a planned stop.
+func (c *Cluster) handOver() {
+	if c.raft.State() != raft.Leader || len(c.Status().Peers) < 2 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), transferTimeout)
+	defer cancel()
+	if err := c.Transfer(ctx); err != nil {
+		c.log.Warn("leadership not handed over", "err", err)
+	}
+}
+
+// closeRaft stops raft and its transport.
+func (c *Cluster) closeRaft() error {
+	err := c.raft.Shutdown().Error()
+	c.link.stopHints()
+	return errors.Join(err, c.link.Close())
+}
 
 // Incarnation is the number of this life of the node; it grows with each Open.
-func (c *Cluster) Incarnation() uint64 { panic("unfinished") }
+func (c *Cluster) Incarnation() uint64 { return c.incarnation }
+
+// fatal ends the node: the caller's Fatal usually ends the process.
+func (c *Cluster) fatal(err error) {
+	c.once.Do(func() {
+		c.deadErr = err
+		close(c.dead)
+		c.log.Error("node stops", "err", err)
+		if c.cfg.Fatal != nil {
+			c.cfg.Fatal(err)
+		}
+	})
+}
+
+// watchLeader follows raft's changes of leadership until ctx ends.
+func (c *Cluster) watchLeader(ctx context.Context) {
+	seen := make(chan raft.Observation, 1) // to wake; what is observed is asked for
+	o := raft.NewObserver(seen, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	})
+	c.raft.RegisterObserver(o)
+	defer c.raft.DeregisterObserver(o)
+	for {
+		info := observe(c.raft)
+		if c.leader.set(info) {
+			c.electing.Add(1)
+			c.log.Info("leader", "node", info.id)
+			c.cfg.Notify(Event{Kind: EventLeader, Node: info.id, Text: info.addr})
+		}
+		select {
+		case <-ctx.Done():
+			c.leader.set(leaderInfo{})
+			return
+		case <-seen:
+		}
+	}
+}

@@ -2,18 +2,8 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"time"
-)
-
-// Lane is the priority of a command (ha.md 14).
-type Lane uint8
-
-// The lanes, most urgent first.
-const (
-	LaneUrgent Lane = iota // membership, AnswerCall, EndCall
-	LaneExtend             // ExtendCall, Progress
-	LaneStart              // StartCall, administration: bounded, fair by Flow
-	lanes      = 3
 )
 
 // Command is one proposal.
@@ -43,8 +33,25 @@ const DefaultHold = 4 * time.Second
 // replica has applied it (ha.md 19). Elections are waited through and the
 // command is repeated idempotently until ctx or cmd.Until ends: ErrTimeout. A
 // full lane is ErrBusy at once.
-func (c *Cluster) Propose(ctx context.Context, cmd Command) (Result, error) { panic("unfinished") }
+func (c *Cluster) Propose(ctx context.Context, cmd Command) (Result, error) {
+	type answer struct {
+		r   Result
+		err error
+	}
+	answers := make(chan answer, 1) // one answer, which nobody may be waiting for any more
+	if d, ok := ctx.Deadline(); ok && cmd.Until.IsZero() {
+		cmd.Until = d
+	}
+	op := c.proposer.submit(cmd, func(r Result, err error) { answers <- answer{r, err} })
+	select {
+	case a := <-answers:
+		return a.r, a.err
+	case <-ctx.Done():
+		c.proposer.abandon(op)
+		return Result{}, fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
+	}
+}
 
 // Submit is Propose without a goroutine: done is called once, from a goroutine
-// of the cluster, and must not block.
-func (c *Cluster) Submit(cmd Command, done func(Result, error)) { panic("unfinished") }
+// of the cluster, and must not block. It may be called before Submit returns.
+func (c *Cluster) Submit(cmd Command, done func(Result, error)) { c.proposer.submit(cmd, done) }

@@ -1,6 +1,12 @@
 package cluster
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
 
 // Status is what a node knows of the cluster.
 type Status struct {
@@ -45,7 +51,36 @@ type Peer struct {
 }
 
 // Status returns the node's view.
-func (c *Cluster) Status() Status { panic("unfinished") }
+func (c *Cluster) Status() Status {
+	info, _ := c.leader.get()
+	s := Status{
+		ID: c.cfg.ID, ClusterID: c.cfg.ClusterID, Generation: c.cfg.Generation, Incarnation: c.incarnation,
+		State: c.raft.State().String(), Leader: info.id, Term: c.raft.CurrentTerm(),
+		Commit: c.raft.CommitIndex(), Applied: c.replica.index(), LastLog: c.raft.LastIndex(),
+		Snapshot: c.snapshotIndex(), DiskStalled: c.disk.stalled(),
+	}
+	for _, m := range c.gossip.all() {
+		s.Members = append(s.Members, Member{ID: m.id, Addr: m.addr, Alive: m.alive, Since: m.since})
+	}
+	for _, srv := range c.servers() {
+		p := Peer{ID: string(srv.ID), Addr: string(srv.Address), Voter: srv.Suffrage == raft.Voter,
+			Leader: string(srv.ID) == info.id, LastContact: -1}
+		if rep, ok := c.reports.get(p.ID); ok {
+			p.LastContact, p.WallOffset, p.DiskStalled = time.Since(rep.at), rep.offset, rep.Stalled
+			p.Commit, p.Applied, p.LastLog, p.Snapshot = rep.Commit, rep.Applied, rep.Last, rep.pong.Snapshot
+		}
+		if p.ID == s.ID {
+			p.LastContact, p.DiskStalled = 0, s.DiskStalled
+			p.Commit, p.Applied, p.LastLog, p.Snapshot = s.Commit, s.Applied, s.LastLog, s.Snapshot
+		}
+		if p.LastLog < s.Commit {
+			p.Lag = s.Commit - p.LastLog
+		}
+		s.Peers = append(s.Peers, p)
+	}
+	slices.SortFunc(s.Peers, func(a, b Peer) int { return strings.Compare(a.ID, b.ID) })
+	return s
+}
 
 // EventKind says what an Event is about.
 type EventKind string
@@ -77,4 +112,13 @@ type Counters struct {
 }
 
 // Counters returns the totals.
-func (c *Cluster) Counters() Counters { panic("unfinished") }
+func (c *Cluster) Counters() Counters {
+	p := c.proposer
+	return Counters{
+		Proposed: p.proposed.Load(), Committed: p.committed.Load(), Busy: p.busy.Load(),
+		TimedOut: p.timedOut.Load(), Retries: p.retries.Load(),
+		Entries: c.sequencer.entries.Load(), EntryCommands: c.sequencer.commands.Load(),
+		Elections: c.electing.Load(), HashAlarms: c.hashAlarms.Load(), ClockAlarms: c.clockAlarms.Load(),
+		Mutes: c.link.mutes.Load(), RPCServed: c.rpc.served.Load(), RPCFailed: c.rpc.failed.Load(),
+	}
+}

@@ -1,0 +1,157 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Config is what a node of the cluster is made of. All stores and the network
+// are opened by the caller and closed by it after Run has returned.
+type Config struct {
+	// ID names the node for ever; certificates and the log carry it.
+	ID string
+	// ClusterID and Generation say which cluster this is. A restore from a
+	// backup raises the generation (ha.md 20); peers of another cluster or
+	// generation are refused.
+	ClusterID  string
+	Generation uint32
+
+	// Network gives authenticated connections. Advertise is the host:port at
+	// which peers reach this node through it.
+	Network   Network
+	Advertise string
+	// Join lists the addresses of other members; unreachable ones are retried.
+	Join []string
+	// Expect is the number of voters that the first start of the whole cluster
+	// waits for. Zero: this node never bootstraps, it joins.
+	Expect int
+	// Nonvoter keeps the node from ever being promoted.
+	Nonvoter bool
+
+	// Log, Stable and Snapshots are raft's stores.
+	Log       raft.LogStore
+	Stable    raft.StableStore
+	Snapshots raft.SnapshotStore
+	// Machine is the replicated state machine.
+	Machine Machine
+	// Checkpoints returns the newest state hashes, newest first. Nil: hashes are
+	// not compared.
+	Checkpoints func() []Checkpoint
+
+	// Wall is this node's wall clock; nil means time.Now. Everything but the
+	// slew of log time uses the monotonic clock.
+	Wall func() time.Time
+	// Keyring holds the gossip keys, the first one encrypts. Empty: gossip is in
+	// the clear (tests only).
+	Keyring [][]byte
+	// Timing is raft's and gossip's clockwork; the zero value is the default.
+	Timing Timing
+
+	// Logger may be nil.
+	Logger *slog.Logger
+	// Notify hears of alarms and changes of leadership. It must not block. May
+	// be nil.
+	Notify func(Event)
+	// Fatal is called once when the process must end: a failed fsync, a disk
+	// that hung for a minute while the others' are healthy, or a committed entry
+	// that cannot be decoded. Nil: Run returns the error.
+	Fatal func(error)
+}
+
+// Timing holds the periods of consensus. Zero fields take the defaults.
+type Timing struct {
+	// Heartbeat and Election are raft's timeouts, 500 ms each: the lowest that
+	// held on a shared 2-core machine. Lease is 250 ms.
+	Heartbeat, Election, Lease time.Duration
+	// Stable is how long a new node must have been healthy before it may vote:
+	// 10 s.
+	Stable time.Duration
+	// SnapshotEntries is the number of entries between snapshots (50,000),
+	// TrailingLogs the number kept behind one (100,000).
+	SnapshotEntries, TrailingLogs uint64
+}
+
+// Errors of the package.
+var (
+	// ErrBusy means that lane 3 is full: tell the outside to come back later.
+	ErrBusy = errors.New("cluster is busy")
+	// ErrTimeout means that the command was not committed before its time was
+	// up. It may still be, but not after its deadline in log time.
+	ErrTimeout = errors.New("no commit in time")
+	// ErrClosed means that the node is stopping.
+	ErrClosed = errors.New("cluster is closed")
+	// ErrNoLeader means that no leader is known at the moment.
+	ErrNoLeader = errors.New("no leader")
+	// ErrQuorum means that a change of membership would endanger the quorum.
+	ErrQuorum = errors.New("change would endanger the quorum")
+	// ErrWrongCluster means that the stores belong to another cluster, generation
+	// or node.
+	ErrWrongCluster = errors.New("stores belong to another cluster or node")
+	// ErrDuplicate means that another live node uses this node's name.
+	ErrDuplicate = errors.New("node name is in use by another live node")
+)
+
+// Validate names the first key that cannot be used.
+func (c Config) Validate() error {
+	switch {
+	case c.ID == "" || len(c.ID) > maxName:
+		return fmt.Errorf("cluster: id %q: need 1 to %d bytes", c.ID, maxName)
+	case c.ClusterID == "" || len(c.ClusterID) > maxName:
+		return fmt.Errorf("cluster: cluster id %q: need 1 to %d bytes", c.ClusterID, maxName)
+	case c.Network == nil:
+		return errors.New("cluster: network is missing")
+	case c.Log == nil || c.Stable == nil || c.Snapshots == nil:
+		return errors.New("cluster: a store is missing")
+	case c.Machine == nil:
+		return errors.New("cluster: machine is missing")
+	case c.Expect < 0:
+		return fmt.Errorf("cluster: expect %d is negative", c.Expect)
+	}
+	if _, err := netip.ParseAddrPort(c.Advertise); err != nil {
+		return fmt.Errorf("cluster: advertise %q: need ip:port: %w", c.Advertise, err)
+	}
+	return nil
+}
+
+// maxName bounds the names of nodes and clusters: they travel in gossip, whose
+// metadata has 512 bytes.
+const maxName = 64
+
+// withDefaults fills in what was left zero.
+func (c Config) withDefaults() Config {
+	if c.Wall == nil {
+		c.Wall = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Notify == nil {
+		c.Notify = func(Event) {}
+	}
+	t := &c.Timing
+	for _, d := range []struct {
+		v *time.Duration
+		d time.Duration
+	}{
+		{&t.Heartbeat, 500 * time.Millisecond},
+		{&t.Election, 500 * time.Millisecond},
+		{&t.Lease, 250 * time.Millisecond},
+		{&t.Stable, 10 * time.Second},
+	} {
+		if *d.v == 0 {
+			*d.v = d.d
+		}
+	}
+	if t.SnapshotEntries == 0 {
+		t.SnapshotEntries = 50_000
+	}
+	if t.TrailingLogs == 0 {
+		t.TrailingLogs = 100_000
+	}
+	return c
+}

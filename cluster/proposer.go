@@ -1,0 +1,387 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxOpen bounds the span of unanswered sequence numbers: the state machine
+	// keeps as many results per node (ha.md 8).
+	maxOpen = 4096
+	// maxStart bounds LaneStart while there is no leader: a node holds at most
+	// 1,000 INVITEs.
+	maxStart = 1000
+	// maxStartAge bounds LaneStart while there is a leader: 250 ms of the
+	// measured throughput is what waits behind an item of that age.
+	maxStartAge = 250 * time.Millisecond
+	// maxUrgent bounds each of the other lanes: more than all calls of a node do
+	// at once, so whoever meets it has a defect upstream.
+	maxUrgent = 1 << 16
+	// maxBatches bounds the batches of a node on their way.
+	maxBatches = 2
+	// retryPause is the wait after a batch was refused for want of a leader.
+	retryPause = 20 * time.Millisecond
+	// sweepEvery is how often commands whose time is up are looked for.
+	sweepEvery = 50 * time.Millisecond
+	// deadline is how long after its first sending a command may still apply.
+	deadline = 10 * time.Second
+	// batchTimeout ends a call to a leader that neither answers nor loses its
+	// leadership.
+	batchTimeout = 5 * time.Second
+)
+
+// op is a command of this node on its way.
+type op struct {
+	cmd      Command
+	done     func(Result, error)
+	seq      uint64 // 0 before the first sending
+	deadline int64  // log time
+	finished bool   // done has been called or is being called
+}
+
+// outcome is what a leader says about one command of a batch.
+type outcome struct {
+	index uint64
+	data  []byte
+	retry bool // not committed, or nobody knows: send it again
+}
+
+// proposer collects the commands of this node, sends them to the leader in
+// batches and repeats them until they are answered.
+type proposer struct {
+	node        string
+	incarnation uint64
+	clock       *logClock
+	replica     *replica
+	leader      *leaderWatch
+	send        func(ctx context.Context, leader leaderInfo, batch []request) ([]outcome, error)
+	log         *slog.Logger
+	wake        chan struct{} // capacity 1: something changed
+
+	mu     sync.Mutex // guards what follows; never held while done or send runs
+	queue  laneQueue[*op]
+	open   map[uint64]*op // sent and not answered
+	landed map[*op]bool   // answered, but this replica has not applied the index yet
+	low    uint64         // lowest number that may be in open
+	next   uint64         // next sequence number
+	flying int            // batches on their way
+	pause  time.Time      // no batch leaves before
+	ledBy  string         // the leader that was known last
+	led    time.Time      // since when, zero if none
+	sweep  time.Time      // when to look for commands whose time is up
+	pace   pacer
+	closed bool
+
+	proposed, committed, busy, timedOut, retries atomic.Uint64
+}
+
+// request is a command of a batch as it travels to the leader.
+type request struct {
+	lane     Lane
+	flow     string
+	origin   string // node, for the hint after the commit
+	envelope []byte
+}
+
+// submit queues a command.
+func (p *proposer) submit(cmd Command, done func(Result, error)) *op {
+	now := time.Now()
+	if cmd.Since.IsZero() {
+		cmd.Since = now
+	}
+	if cmd.Until.IsZero() {
+		cmd.Until = now.Add(DefaultHold)
+	}
+	o := &op{cmd: cmd, done: done}
+	if err := p.enqueue(o, now); err != nil {
+		o.finished = true
+		done(Result{}, err)
+	}
+	return o
+}
+
+// enqueue queues o unless a bound is reached.
+func (p *proposer) enqueue(o *op, now time.Time) error {
+	if len(o.cmd.Body) > MaxCommand || o.cmd.Lane >= lanes {
+		return fmt.Errorf("command of %d bytes in lane %d: at most %d bytes, lanes 0 to %d", len(o.cmd.Body), o.cmd.Lane, MaxCommand, lanes-1)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	n := p.queue.count[o.cmd.Lane]
+	full := n >= maxUrgent
+	if o.cmd.Lane == LaneStart {
+		full = n >= maxStart || p.stale(now)
+	}
+	if full {
+		p.busy.Add(1)
+		return ErrBusy
+	}
+	p.proposed.Add(1)
+	p.queue.push(item[*op]{value: o, lane: o.cmd.Lane, flow: o.cmd.Flow, size: len(o.cmd.Body), since: now})
+	p.pace.arrived(1, now)
+	p.poke()
+	return nil
+}
+
+// stale says whether LaneStart waits for longer than it may under a leader.
+// Called with mu held.
+func (p *proposer) stale(now time.Time) bool {
+	if p.led.IsZero() {
+		return false
+	}
+	oldest := p.queue.oldestStart()
+	if oldest.IsZero() {
+		return false
+	}
+	if oldest.Before(p.led) {
+		oldest = p.led
+	}
+	return now.Sub(oldest) > maxStartAge
+}
+
+// poke wakes the loop.
+func (p *proposer) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// abandon forgets a command whose caller has gone.
+func (p *proposer) abandon(o *op) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o.finished {
+		return
+	}
+	p.timedOut.Add(1)
+	o.finished = true
+	delete(p.landed, o)
+	p.queue.removeIf(func(x *op) bool { return x == o })
+	p.close(o.seq)
+}
+
+// close releases a sequence number. Called with mu held.
+func (p *proposer) close(seq uint64) {
+	delete(p.open, seq)
+	for p.low < p.next && p.open[p.low] == nil {
+		p.low++
+	}
+}
+
+// run sends batches until ctx ends and then answers what is left.
+func (p *proposer) run(ctx context.Context) {
+	var sending sync.WaitGroup
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		info, changed := p.leader.get()
+		batch, wait := p.nextBatch(info, time.Now())
+		if batch != nil {
+			sending.Go(func() { p.deliver(ctx, info, changed, batch) })
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-p.wake:
+		case <-changed:
+		case <-timer.C:
+		}
+	}
+	sending.Wait()
+	p.finish()
+}
+
+// nextBatch takes the next batch, or says how long to wait for one.
+func (p *proposer) nextBatch(leader leaderInfo, now time.Time) (batch []item[*op], wait time.Duration) {
+	expired := p.expire(now)
+	defer func() {
+		for _, o := range expired {
+			o.done(Result{}, ErrTimeout)
+		}
+	}()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if leader.id != p.ledBy {
+		p.ledBy, p.led = leader.id, now
+		if leader.id == "" {
+			p.led = time.Time{}
+		}
+	}
+	if p.queue.len() == 0 && len(p.open) == 0 && len(p.landed) == 0 {
+		return nil, time.Hour
+	}
+	room := min(maxEntryCommands, maxOpen-int(p.next-p.low))
+	if leader.id == "" || p.queue.len() == 0 || p.flying >= maxBatches || room <= 0 {
+		return nil, sweepEvery
+	}
+	hold := p.pause.Sub(now)
+	if p.queue.len() < maxEntryCommands {
+		hold = max(hold, p.pace.hold(now))
+	}
+	if hold > 0 {
+		return nil, hold
+	}
+	p.pace.left(now)
+	p.flying++
+	batch = p.queue.take(room)
+	logNow, _ := p.clock.now()
+	for _, it := range batch {
+		if o := it.value; o.seq == 0 {
+			o.seq, o.deadline = p.next, logNow+deadline.Microseconds()
+			p.open[o.seq] = o
+			p.next++
+		}
+	}
+	return batch, 0
+}
+
+// expire takes out the commands whose time is up, at most every sweepEvery.
+func (p *proposer) expire(now time.Time) []*op {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Before(p.sweep) {
+		return nil
+	}
+	p.sweep = now.Add(sweepEvery)
+	out := p.drain(func(o *op) bool { return now.After(o.cmd.Until) })
+	p.timedOut.Add(uint64(len(out)))
+	return out
+}
+
+// drain takes out the commands that satisfy gone, wherever they are, and marks
+// them finished: the caller calls done. Called with mu held.
+func (p *proposer) drain(gone func(*op) bool) []*op {
+	var out []*op
+	end := func(o *op) {
+		if !o.finished {
+			o.finished = true
+			out = append(out, o)
+		}
+	}
+	for _, it := range p.queue.removeIf(gone) {
+		end(it.value)
+		p.close(it.value.seq)
+	}
+	for _, o := range p.open {
+		if gone(o) {
+			end(o)
+			p.close(o.seq)
+		}
+	}
+	for o := range p.landed {
+		if gone(o) {
+			end(o)
+			delete(p.landed, o)
+		}
+	}
+	return out
+}
+
+// deliver sends a batch and deals with the answers.
+func (p *proposer) deliver(ctx context.Context, leader leaderInfo, changed <-chan struct{}, batch []item[*op]) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	watching.Go(func() { // a new leader ends the wait for the old one
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	out, err := p.send(ctx, leader, p.requests(batch))
+	if err == nil && len(out) != len(batch) {
+		err = fmt.Errorf("%d answers to %d commands", len(out), len(batch))
+	}
+	if err != nil {
+		p.log.Debug("batch not committed", "leader", leader.id, "commands", len(batch), "err", err)
+		out = nil
+	}
+	p.settle(batch, out)
+}
+
+// requests encodes a batch with fresh ages.
+func (p *proposer) requests(batch []item[*op]) []request {
+	p.mu.Lock()
+	low := p.low
+	p.mu.Unlock()
+	now := time.Now()
+	out := make([]request, len(batch))
+	for i, it := range batch {
+		o := it.value
+		out[i] = request{lane: it.lane, flow: it.flow, origin: p.node, envelope: encodeEnvelope(Envelope{
+			Node: p.node, Incarnation: p.incarnation, Seq: o.seq, Low: min(low, o.seq),
+			Age: max(0, now.Sub(o.cmd.Since)), Deadline: o.deadline, Body: o.cmd.Body,
+		})}
+	}
+	return out
+}
+
+// settle answers what was committed and queues the rest again.
+func (p *proposer) settle(batch []item[*op], out []outcome) {
+	var again []item[*op]
+	p.mu.Lock()
+	p.flying--
+	for i, it := range batch {
+		o := it.value
+		switch {
+		case o.finished:
+		case out == nil || out[i].retry:
+			again = append(again, it)
+		default:
+			p.close(o.seq)
+			p.landed[o] = true
+		}
+	}
+	if len(again) > 0 {
+		p.retries.Add(uint64(len(again)))
+		p.pause = time.Now().Add(retryPause)
+		p.queue.unshift(again)
+	}
+	p.mu.Unlock()
+	p.poke()
+	for i, it := range batch {
+		if out != nil && !out[i].retry {
+			r := Result{Index: out[i].index, Data: out[i].data}
+			p.replica.when(r.Index, func() { p.land(it.value, r) })
+		}
+	}
+}
+
+// land hands a result over once this replica has applied its index.
+func (p *proposer) land(o *op, r Result) {
+	p.mu.Lock()
+	due := p.landed[o]
+	delete(p.landed, o)
+	if due {
+		o.finished = true
+	}
+	p.mu.Unlock()
+	if due {
+		p.committed.Add(1)
+		o.done(r, nil)
+	}
+}
+
+// finish answers everything that is left with ErrClosed.
+func (p *proposer) finish() {
+	p.mu.Lock()
+	p.closed = true
+	left := p.drain(func(*op) bool { return true })
+	p.mu.Unlock()
+	for _, o := range left {
+		o.done(Result{}, ErrClosed)
+	}
+}
