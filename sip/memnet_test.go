@@ -330,6 +330,12 @@ func (o *outcome) want(t testing.TB, statuses ...int) {
 	}
 }
 
+// pause lets virtual time pass and waits until all is quiet.
+func pause(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // invite makes an INVITE from a to b.
 func invite(t testing.TB, from, to *agent, callID string) *sip.Request {
 	t.Helper()

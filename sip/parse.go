@@ -14,7 +14,8 @@ const (
 	maxLine    = 8 << 10  // bytes of a line, folded lines together
 )
 
-// parseError says why a message is not taken, and the status to refuse a request with.
+// parseError says why a message is not taken, and the status to refuse a request
+// with; 0: silence.
 type parseError struct {
 	status int
 	reason Malformed
@@ -241,7 +242,7 @@ func (p *parser) fields(headers Headers) *fields {
 func (p *parser) ends(f *fields) {
 	f.vias = splitList(f.viaHeaders)
 	if len(f.vias) == 0 || f.from == "" || f.to == "" || f.callID == "" || f.cseqMethod == "" {
-		p.fail(MalformedMissing)
+		p.err = &parseError{0, MalformedMissing} // no response could be matched to it
 	}
 	if len(f.vias) > maxTexts {
 		p.fail(MalformedLimit)

@@ -79,7 +79,7 @@ func (e *Endpoint) refusal(req *Request) (status int, extra []Header) {
 // refuse answers a request without a transaction: the answer to a retransmission
 // is the same. A request that is too broken for an answer gets none.
 func (e *Endpoint) refuse(req *Request, src Peer, status int, extra ...Header) {
-	if req.Method == ACK || len(req.vias) == 0 || req.From == "" || req.To == "" || req.CallID == "" {
+	if req.Method == ACK || status == 0 {
 		return
 	}
 	req.arrived(src)

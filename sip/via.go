@@ -24,7 +24,7 @@ func parseVia(value string) (v via, ok bool) {
 	}
 	transport, sentBy, _ := strings.Cut(strings.TrimSpace(parts[2]), " ")
 	v.transport, v.params = transport, params
-	v.sentBy = strings.ToLower(strings.NewReplacer(" ", "", "\t", "").Replace(sentBy))
+	v.sentBy = strings.ToLower(strings.Join(strings.Fields(sentBy), "")) // "host : port" is legal
 	v.branch, _ = param(params, "branch")
 	_, v.rport = param(params, "rport")
 	host, port := splitHostPort(v.sentBy)
