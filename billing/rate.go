@@ -2,6 +2,7 @@ package billing
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"time"
 )
@@ -32,52 +33,6 @@ type Rate struct {
 	Rounding   Rounding
 }
 
-// Rounding says how hold time and fees are rounded. The zero value is the
-// documented default: 50 ms, six decimals, half up.
-type Rounding struct {
-	// HoldMillis (F052) is the fraction of a second, in ms, from which hold
-	// time rounds up to the next second: by default 21.049 s are 21 s and
-	// 21.050 s are 22 s. 1 to 999; 0 is the default, 50.
-	HoldMillis uint16
-	// Drop is the number of decimals of an Amount's six that a fee loses
-	// (F051): 0 keeps them all, 2 leaves four, 6 leaves whole units.
-	Drop uint8
-	// Mode says what becomes of the dropped part.
-	Mode RoundingMode
-}
-
-// RoundingMode is one way to round a fee, which is never negative.
-type RoundingMode uint8
-
-// The modes. A replica that meets any other one treats it as HalfUp; Validate
-// keeps them out.
-const (
-	HalfUp   RoundingMode = iota // to the nearest, a tie up
-	Up                           // always up
-	Down                         // always down
-	HalfEven                     // to the nearest, a tie to the even neighbour
-)
-
-// defaultHoldMillis is the vendor's default of F052.
-const defaultHoldMillis = 50
-
-// NewRounding returns the rounding for explicit settings: the hold time's
-// threshold in ms (0 to 999; 0 bills every started millisecond as a second),
-// decimals of fees (0 to 6) and mode.
-func NewRounding(holdMillis, decimals int64, mode RoundingMode) (Rounding, error) {
-	if holdMillis < 0 || holdMillis > 999 {
-		return Rounding{}, fmt.Errorf("hold time precision %d ms: not within 0 to 999", holdMillis)
-	}
-	if decimals < 0 || decimals > amountDecimals {
-		return Rounding{}, fmt.Errorf("fee precision %d: not within 0 to %d decimals", decimals, amountDecimals)
-	}
-	r := Rounding{HoldMillis: uint16(max(holdMillis, 1)), Drop: uint8(amountDecimals - decimals), Mode: mode}
-	return r, r.validate()
-}
-
-// Decimals returns how many decimals a fee keeps.
-func (r Rounding) Decimals() int { return amountDecimals - int(r.drop()) }
-
 // Validate names the first field that no rate may have.
 func (r Rate) Validate() error {
 	switch {
@@ -95,18 +50,6 @@ func (r Rate) Validate() error {
 		}
 	}
 	return r.Rounding.validate()
-}
-
-func (r Rounding) validate() error {
-	switch {
-	case r.HoldMillis > 999:
-		return fmt.Errorf("hold time precision %d ms: more than 999", r.HoldMillis)
-	case r.Drop > amountDecimals:
-		return fmt.Errorf("fee precision: %d decimals dropped of %d", r.Drop, amountDecimals)
-	case r.Mode > HalfEven:
-		return fmt.Errorf("rounding mode %d: unknown", r.Mode)
-	}
-	return nil
 }
 
 // Billed returns the time that a call of duration d is billed for, in whole
@@ -136,12 +79,12 @@ func (r Rate) Cost(d time.Duration) Amount {
 		return 0
 	}
 	fee := r.exact(uint64(r.Billed(d) / time.Second))
-	unit := r.unit()
+	unit := r.Rounding.unit()
 	if fee.hi >= unit/2 { // n would have 64 bits, one more than an Amount
 		return MaxAmount
 	}
 	n, rest := bits.Div64(fee.hi, fee.lo, unit)
-	if rest > r.kept(n) {
+	if rest > r.Rounding.kept(n) {
 		n++
 	}
 	step := r.Rounding.step()
@@ -149,6 +92,20 @@ func (r Rate) Cost(d time.Duration) Amount {
 		return MaxAmount
 	}
 	return Amount(n * step)
+}
+
+// Unrounded prints what Cost rounds: the fee with nine decimals, cut off behind
+// them. Above nine thousand million units it prints the largest it can.
+func (r Rate) Unrounded(d time.Duration) string {
+	if r.Rounding.seconds(d) == 0 {
+		return formatDecimal(0, priceDecimals)
+	}
+	fee := r.exact(uint64(r.Billed(d) / time.Second))
+	billionths := uint64(math.MaxInt64)
+	if fee.hi < 60/2 { // else they have 64 bits
+		billionths, _ = bits.Div64(fee.hi, fee.lo, 60)
+	}
+	return formatDecimal(int64(billionths), priceDecimals)
 }
 
 // Affords returns the longest duration that costs at most a: free seconds and
@@ -161,7 +118,7 @@ func (r Rate) Affords(a Amount) (time.Duration, bool) {
 	}
 	// The most that exact may be so that Cost still rounds to a at most.
 	n := uint64(a) / r.Rounding.step()
-	most := mul(n, r.unit()).add(wide{lo: r.kept(n)})
+	most := mul(n, r.Rounding.unit()).add(wide{lo: r.Rounding.kept(n)})
 	fee := r.exact(0)
 	if most.less(fee) {
 		return 0, false
@@ -201,50 +158,6 @@ func (r Rate) exact(seconds uint64) wide {
 	const perAmount = 60 * 1000
 	talk := mul(uint64(max(r.Price, 0)), seconds)
 	return talk.add(mul(uint64(max(r.ConnectFee, 0)), perAmount))
-}
-
-// unit returns the last decimal that a fee keeps in 60ths of a billionth.
-func (r Rate) unit() uint64 { return 60 * 1000 * r.Rounding.step() }
-
-// kept returns the largest rest, below unit, that rounds n units and the rest
-// down to n.
-func (r Rate) kept(n uint64) uint64 {
-	unit := r.unit() // even, so half of it is exact
-	switch r.Rounding.Mode {
-	case Up:
-		return 0
-	case Down:
-		return unit - 1
-	case HalfEven:
-		return unit/2 - n%2
-	default:
-		return unit/2 - 1
-	}
-}
-
-// step returns the last decimal that a fee keeps in millionths.
-func (r Rounding) step() uint64 {
-	step := uint64(1)
-	for range r.drop() {
-		step *= 10
-	}
-	return step
-}
-
-func (r Rounding) drop() uint8 { return min(r.Drop, amountDecimals) }
-
-// seconds rounds a hold time to whole seconds (F052).
-func (r Rounding) seconds(d time.Duration) int64 {
-	threshold := time.Duration(r.HoldMillis) * time.Millisecond
-	if threshold == 0 {
-		threshold = defaultHoldMillis * time.Millisecond
-	}
-	d = min(max(d, 0), Unlimited)
-	s := int64(d / time.Second)
-	if d%time.Second >= threshold {
-		s++
-	}
-	return s
 }
 
 // wide is an unsigned integer of 128 bits: price × seconds needs 98 of them.

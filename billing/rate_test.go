@@ -114,6 +114,46 @@ func TestAffords(t *testing.T) {
 	}
 }
 
+func TestUnrounded(t *testing.T) {
+	tests := []struct {
+		rate billing.Rate
+		want string
+	}{
+		{billing.Rate{}, "0.00"},
+		{billing.Rate{Price: price(t, "0.0145")}, "0.014258333"},
+		{billing.Rate{Price: price(t, "0.0145"), ConnectFee: 10_000, Rounding: billing.Rounding{Drop: 4}}, "0.024258333"},
+		{billing.Rate{ConnectFee: billing.MaxAmount}, "9223372036.854775807"},
+	}
+	for _, tt := range tests {
+		if got := tt.rate.Unrounded(59 * time.Second); got != tt.want {
+			t.Errorf("%+v: %s, want %s", tt.rate, got, tt.want)
+		}
+	}
+	if got := (billing.Rate{ConnectFee: 1}).Unrounded(0); got != "0.00" {
+		t.Errorf("zero hold time: %s", got)
+	}
+}
+
+func TestRoundingModeText(t *testing.T) {
+	for mode, name := range map[billing.RoundingMode]string{
+		billing.HalfUp: "half-up", billing.Up: "up", billing.Down: "down", billing.HalfEven: "half-even",
+	} {
+		text, err := mode.MarshalText()
+		if err != nil || string(text) != name {
+			t.Errorf("mode %d is %q, %v, want %q", mode, text, err, name)
+		}
+		var back billing.RoundingMode
+		if err := back.UnmarshalText(text); err != nil || back != mode {
+			t.Errorf("%q is mode %d, %v, want %d", text, back, err, mode)
+		}
+	}
+	var mode billing.RoundingMode
+	const want = `rounding mode "bankers": not one of ["half-up" "up" "down" "half-even"]`
+	if err := mode.UnmarshalText([]byte("bankers")); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %q", err, want)
+	}
+}
+
 func TestRateValidate(t *testing.T) {
 	tests := []struct {
 		rate billing.Rate
@@ -127,7 +167,7 @@ func TestRateValidate(t *testing.T) {
 		{billing.Rate{Free: 86_401}, "free seconds 86401 s: more than 86400"},
 		{billing.Rate{Rounding: billing.Rounding{HoldMillis: 1000}}, "hold time precision 1000 ms: more than 999"},
 		{billing.Rate{Rounding: billing.Rounding{Drop: 7}}, "fee precision: 7 decimals dropped of 6"},
-		{billing.Rate{Rounding: billing.Rounding{Mode: 4}}, "rounding mode 4: unknown"},
+		{billing.Rate{Rounding: billing.Rounding{Mode: 4}}, "rounding mode mode-4: unknown"},
 	}
 	for _, tt := range tests {
 		if err := tt.rate.Validate(); err == nil || err.Error() != tt.err {
