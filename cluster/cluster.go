@@ -131,7 +131,7 @@ func (c *Cluster) openRaft() error {
 	logger := newRaftLogger(c.log)
 	c.link = &raftLink{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream:  raftStream{advertisedListener{l, advertised(c.cfg.Advertise)}, c.cfg.Network},
+			Stream:  raftStream{&raftListener{Listener: l, addr: advertised(c.cfg.Advertise), conns: map[*raftConn]bool{}}, c.cfg.Network},
 			MaxPool: 4, MaxRPCsInFlight: 1, Timeout: 2 * time.Second, Logger: logger,
 		}),
 		disk: c.disk, self: raft.ServerID(c.cfg.ID), addr: raft.ServerAddress(c.cfg.Advertise),
@@ -214,6 +214,7 @@ func (c *Cluster) handOver() {
 func (c *Cluster) closeRaft() error {
 	err := c.raft.Shutdown().Error()
 	c.link.stopHints()
+	c.link.CloseStreams()
 	return errors.Join(err, c.link.Close())
 }
 

@@ -25,20 +25,64 @@ func (s raftStream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Co
 	return s.network.Dial(ctx, string(addr), ProtoRaft)
 }
 
-// Addr is the address that raft advertises: the listener's own may be a
-// wildcard or behind a translation.
+// raftListener reports the advertised address (its own may be a wildcard) and
+// closes what it accepted when it is closed, which raft's transport leaves open.
+type raftListener struct {
+	net.Listener
+	addr advertised
+
+	mu    sync.Mutex // guards what follows
+	conns map[*raftConn]bool
+}
+
+// advertised is an address as raft's peers see it.
 type advertised string
 
 func (a advertised) Network() string { return "tcp" }
 func (a advertised) String() string  { return string(a) }
 
-// advertisedListener reports the advertised address.
-type advertisedListener struct {
-	net.Listener
-	addr advertised
+// Addr implements net.Listener, as do the methods below.
+func (l *raftListener) Addr() net.Addr { return l.addr }
+
+func (l *raftListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &raftConn{conn, l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns == nil {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
+	l.conns[c] = true
+	return c, nil
 }
 
-func (l advertisedListener) Addr() net.Addr { return l.addr }
+func (l *raftListener) Close() error {
+	l.mu.Lock()
+	conns := l.conns
+	l.conns = nil
+	l.mu.Unlock()
+	for c := range conns {
+		c.Conn.Close()
+	}
+	return l.Listener.Close()
+}
+
+// raftConn is an accepted connection.
+type raftConn struct {
+	net.Conn
+	of *raftListener
+}
+
+func (c *raftConn) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.conns, c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}
 
 // errMuted is what raft sees while a write to the log hangs.
 var errMuted = errors.New("muted: a write to the log hangs")
