@@ -72,7 +72,7 @@ func (u URI) AddrPort() (netip.AddrPort, bool) {
 // Address is a parsed name-addr or addr-spec: the value of From, To, Contact,
 // P-Asserted-Identity and the like.
 type Address struct {
-	Display string // without quotes
+	Display string // without quotes and escapes; see Quote
 	URI     URI
 	Params  string // header parameters behind the URI, verbatim
 }
@@ -107,13 +107,37 @@ func splitAddress(value string) (display, uri, params string, ok bool) {
 	if end < 0 {
 		return "", "", "", false
 	}
-	display = strings.Trim(strings.TrimSpace(value[:open]), `"`)
+	display = unquote(strings.TrimSpace(value[:open]))
 	uri = value[open+1 : open+end]
 	rest := strings.TrimSpace(value[open+end+1:])
 	if rest != "" && rest[0] != ';' {
 		return "", "", "", false
 	}
 	return display, uri, strings.TrimPrefix(rest, ";"), uri != ""
+}
+
+// unquote takes quotes and escapes off a display name.
+func unquote(s string) string {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return s
+	}
+	s = s[1 : len(s)-1]
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// Quote makes a quoted display name of any text.
+func Quote(display string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(display) + `"`
 }
 
 // tagOf returns the tag parameter of a From or To value.

@@ -364,3 +364,5 @@ func answer(t testing.TB, a *agent, state sip.InviteState) (*sip.Response, sip.D
 	ok.SetBody("application/sdp", []byte("v=0\r\n"))
 	return ok, d
 }
+
+func addr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }

@@ -266,11 +266,14 @@ func (p *parser) ends(f *fields) {
 
 func (p *parser) cseq(f *fields, value string) {
 	number, method, _ := strings.Cut(value, " ")
-	n, err := strconv.ParseUint(number, 10, 31) // RFC 3261 section 8.1.1.5: below 2**31
+	n, err := strconv.ParseUint(number, 10, 32)
 	method = strings.TrimSpace(method)
 	if err != nil || !isToken(method) {
 		p.fail(MalformedHeader)
 		return
+	}
+	if n >= 1<<31 { // RFC 3261 section 8.1.1.5
+		p.fail(MalformedHeader)
 	}
 	f.cseq, f.cseqMethod = uint32(n), Method(method)
 }
