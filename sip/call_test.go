@@ -465,3 +465,25 @@ func TestOrderOfManyInfos(t *testing.T) {
 		}
 	})
 }
+
+// One INVITE that came on two ways is one call.
+func TestMergedInvite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.call(t, sip.Options{})
+		peer := p.n.packet("192.0.2.9:5060")
+		fork := func(branch string) string {
+			p.n.send(peer.addr, p.b.addr, message("INVITE sip:4420@192.0.2.2:5060 SIP/2.0", "Call-ID: call",
+				"From: <sip:4930@192.0.2.1:5060>;tag=ft-call", "CSeq: 1 INVITE", "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK"+branch))
+			return peer.recv()
+		}
+		if got := fork("first"); !strings.HasPrefix(got, "SIP/2.0 482 ") {
+			t.Errorf("while it rings: %q", got)
+		}
+		p.respond(t, 503)
+		fork("second") // a proxy tries its next way after our refusal
+		if got := p.b.events(); got != "INVITE INVITE" {
+			t.Errorf("callee saw %q", got)
+		}
+	})
+}

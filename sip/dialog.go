@@ -84,14 +84,20 @@ func NewClientDialog(req *Request, res *Response) (Dialog, error) {
 		routes[i], routes[j] = routes[j], routes[i]
 	}
 	contact, _ := contactURI(req.Headers)
-	return Dialog{
+	d := Dialog{
 		Role: UAC, Transport: req.Dest.Transport,
 		CallID: req.CallID, LocalTag: req.FromTag, RemoteTag: res.ToTag,
 		Local: req.From, Remote: res.To,
 		RemoteTarget: target, Contact: contact, Routes: strings.Join(routes, ", "),
 		LocalSeq: req.CSeq, InviteSeq: req.CSeq,
 		Peer: res.Source.Addr,
-	}, nil
+	}
+	d.own()
+	return d, nil
+}
+
+func (d *Dialog) own() {
+	own(&d.CallID, &d.LocalTag, &d.RemoteTag, &d.Local, &d.Remote, &d.RemoteTarget, &d.Contact, &d.Routes)
 }
 
 // Accepts reports whether a request of the peer with this CSeq is in order. Gaps
@@ -127,7 +133,7 @@ func (d *Dialog) Answered(res *Response) {
 
 func (d *Dialog) refresh(headers Headers) {
 	if target, err := contactURI(headers); err == nil {
-		d.RemoteTarget = target
+		d.RemoteTarget = strings.Clone(target)
 	}
 }
 

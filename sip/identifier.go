@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // magicCookie begins the branch of every RFC 3261 transaction (section 8.1.1.7).
@@ -28,3 +29,21 @@ func (e *Endpoint) NewIdentifier() string {
 // Branch makes a branch of an identifier that the caller derived, for example
 // from a call and its attempt, so that any node can name the transaction.
 func Branch(identifier string) string { return magicCookie + identifier }
+
+// own moves texts into one string of their own. The texts of a received message
+// are parts of it, and a dialog or a transaction outlives it by far.
+func own(texts ...*string) {
+	n := 0
+	for _, s := range texts {
+		n += len(*s)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	for _, s := range texts {
+		b.WriteString(*s)
+	}
+	all := b.String()
+	for _, s := range texts {
+		*s, all = all[:len(*s)], all[len(*s):]
+	}
+}

@@ -74,7 +74,7 @@ func (s *InviteState) Dialog(contact string) (Dialog, error) {
 		return Dialog{}, fmt.Errorf("%w in an INVITE from %s", ErrNoContact, s.Source)
 	}
 	res := s.Response(200)
-	return Dialog{
+	d := Dialog{
 		Role: UAS, Transport: s.Source.Transport,
 		Secure: strings.HasPrefix(strings.ToLower(s.URI), "sips:"),
 		CallID: s.CallID, LocalTag: s.ToTag, RemoteTag: s.FromTag,
@@ -83,5 +83,7 @@ func (s *InviteState) Dialog(contact string) (Dialog, error) {
 		Routes:    strings.Join(splitList(s.RecordRoutes), ", "),
 		RemoteSeq: s.CSeq,
 		Peer:      s.Source.Addr,
-	}, nil
+	}
+	d.own()
+	return d, nil
 }

@@ -31,6 +31,7 @@ type shard struct {
 	servers map[txKey]*ServerTx
 	clients map[txKey]*ClientTx
 	answers map[answerKey]*ServerTx // INVITEs answered with a 2xx
+	fresh   map[sourceKey]*ServerTx // INVITEs outside of dialogs
 }
 
 // txKey names a transaction (RFC 3261 sections 17.1.3 and 17.2.3). sentBy is
@@ -43,12 +44,19 @@ type txKey struct {
 // answerKey names the dialog whose 2xx waits for its ACK.
 type answerKey struct{ callID, localTag string }
 
+// sourceKey names an INVITE as its sender knows it.
+type sourceKey struct {
+	callID, fromTag string
+	cseq            uint32
+}
+
 func newShard(e *Endpoint) *shard {
 	return &shard{
 		e: e, queue: newQueue[event](),
 		servers: make(map[txKey]*ServerTx),
 		clients: make(map[txKey]*ClientTx),
 		answers: make(map[answerKey]*ServerTx),
+		fresh:   make(map[sourceKey]*ServerTx),
 	}
 }
 
@@ -122,6 +130,13 @@ func (s *shard) request(req *Request, now time.Time) {
 		s.cancel(req, now)
 		return
 	}
+	if s.merged(req) {
+		s.e.stats.Refused.Add(1)
+		tx := s.newServerTx(key, req)
+		tx.start(req, now)
+		tx.reply(req.Response(482, stableTag(req)), now)
+		return
+	}
 	if req.Method == BYE {
 		// Who ends a session has seen its 2xx, even if the ACK was lost.
 		if tx := s.answers[answerKey{req.CallID, req.ToTag}]; tx != nil {
@@ -131,6 +146,17 @@ func (s *shard) request(req *Request, now time.Time) {
 	tx := s.newServerTx(key, req)
 	tx.start(req, now)
 	s.e.cfg.Handler.Request(req, tx)
+}
+
+// merged reports an INVITE that came on another way already and is not refused
+// yet: somebody before us forked it (RFC 3261 section 8.2.2.2). It would be a
+// second call, paid twice.
+func (s *shard) merged(req *Request) bool {
+	if req.Method != INVITE || req.ToTag != "" {
+		return false
+	}
+	tx := s.fresh[sourceKey{req.CallID, req.FromTag, req.CSeq}]
+	return tx != nil && (tx.state < serverCompleted || tx.state == serverAccepted)
 }
 
 // ack ends the retransmission of a final response. One for a 2xx is a transaction

@@ -28,8 +28,8 @@ func (m Malformed) String() string {
 	}[m]
 }
 
-// StatMethods are the methods that are counted by name, in the order of the
-// method counters; the last counter is for all others.
+// statMethods are the methods that are counted by name; the last counter is for
+// all others.
 var statMethods = [...]Method{INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, "REGISTER", "OTHER"}
 
 // MethodCounters count requests by method.

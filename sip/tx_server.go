@@ -30,7 +30,9 @@ type ServerTx struct {
 	key    txKey
 	method Method
 	callID string
+	from   string // From-tag
 	cseq   uint32
+	fresh  bool   // an INVITE outside of a dialog
 	out    packet // where responses go; its bytes are those of the last response
 
 	// Only the shard's goroutine touches what follows.
@@ -94,9 +96,10 @@ func (s *shard) newServerTx(key txKey, req *Request) *ServerTx {
 
 func (s *shard) makeServerTx(key txKey, req *Request) *ServerTx {
 	tx := &ServerTx{
-		shard: s, key: key, method: req.Method, callID: req.CallID, cseq: req.CSeq,
-		out: packet{dest: req.replyTo},
+		shard: s, key: key, method: req.Method, callID: req.CallID, from: req.FromTag,
+		cseq: req.CSeq, fresh: req.Method == INVITE && req.ToTag == "", out: packet{dest: req.replyTo},
 	}
+	own(&tx.key.branch, &tx.key.sentBy, &tx.callID, &tx.from)
 	if req.replyTo.Transport == TCP {
 		// RFC 3261 section 18.2.2: on the connection of the request while it lives.
 		tx.out.flow = req.Source.Addr
@@ -110,8 +113,14 @@ func (s *shard) add(tx *ServerTx) {
 		old.finish()
 	}
 	s.servers[tx.key] = tx
+	if tx.fresh {
+		s.fresh[tx.source()] = tx
+	}
 	s.e.stats.ServerTx.Add(1)
 }
+
+// source names the INVITE as its sender knows it, by whichever way it came.
+func (tx *ServerTx) source() sourceKey { return sourceKey{tx.callID, tx.from, tx.cseq} }
 
 // start arms the timers of a fresh transaction.
 func (tx *ServerTx) start(req *Request, now time.Time) {
@@ -262,6 +271,9 @@ func (tx *ServerTx) finish() {
 	s.set(&tx.timer, time.Time{}, time.Time{})
 	if s.servers[tx.key] == tx {
 		delete(s.servers, tx.key)
+	}
+	if tx.fresh && s.fresh[tx.source()] == tx {
+		delete(s.fresh, tx.source())
 	}
 	s.e.stats.ServerTx.Add(-1)
 }
