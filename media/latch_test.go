@@ -29,8 +29,8 @@ func TestRelayBothWays(t *testing.T) {
 // SDP's address.
 func TestLearnPortBehindNAT(t *testing.T) {
 	inBubble(t, func(w *world) {
-		var events []Event
-		s := w.open(SessionConfig{Notify: func(e Event) { events = append(events, e) }})
+		var events recorder
+		s := w.open(SessionConfig{Notify: events.notify})
 		public, carrierEnd := w.peer(phone+":61000"), w.peer(carrier+":5000")
 		sdp := w.peer(phone + ":4000") // where the SDP says, but nobody is behind the NAT
 		w.setRemote(s, A, Remote{RTP: netip.MustParseAddrPort("10.0.0.5:4000"), Signalling: netip.MustParseAddr(phone)})
@@ -48,9 +48,7 @@ func TestLearnPortBehindNAT(t *testing.T) {
 		if got := s.State().Learned[A].RTP; got != public.addr() {
 			t.Errorf("locked %s, want %s", got, public.addr())
 		}
-		if len(events) != 1 || events[0] != (Event{Kind: EventLearned, Side: A}) {
-			t.Errorf("events %v", events)
-		}
+		events.expect(w.T, Event{EventLearned, A})
 		carrierEnd.rtp(s.Local(B).Port(), 3)
 		if got := public.got(); got != 3 {
 			t.Errorf("learned source got %d packets, want 3", got)

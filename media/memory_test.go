@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -216,6 +217,30 @@ func rtcpPacket(ssrc uint32) []byte {
 	b[0], b[1], b[3] = 0x80, 201, 1
 	binary.BigEndian.PutUint32(b[4:], ssrc)
 	return b
+}
+
+// recorder collects events.
+type recorder struct {
+	mu   sync.Mutex
+	list []Event
+}
+
+func (r *recorder) notify(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, e)
+}
+
+// expect waits for what is under way and compares the events since the last call.
+func (r *recorder) expect(t *testing.T, want ...Event) {
+	t.Helper()
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Equal(r.list, want) {
+		t.Errorf("events %v, want %v", r.list, want)
+	}
+	r.list = nil
 }
 
 // at makes the Remote of a side that is at addr and signals from the same IP.

@@ -3,8 +3,8 @@ package media
 import (
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -230,80 +230,68 @@ func TestReopen(t *testing.T) {
 
 func TestSilence(t *testing.T) {
 	inBubble(t, func(w *world) {
-		var events []Event
-		s := w.open(SessionConfig{
-			Timeout: Timeout{Alarm: 5 * time.Second, End: 10 * time.Second},
-			Notify:  func(e Event) { events = append(events, e) },
-		})
-		expect := func(want ...Event) {
-			t.Helper()
-			synctest.Wait()
-			if len(events) != len(want) {
-				t.Fatalf("events %v, want %v", events, want)
-			}
-			for i := range want {
-				if events[i] != want[i] {
-					t.Errorf("event %v, want %v", events[i], want[i])
-				}
-			}
-			events = nil
-		}
+		var events recorder
+		s := w.open(SessionConfig{Timeout: Timeout{Alarm: 5 * time.Second, End: 10 * time.Second}, Notify: events.notify})
 		w.setRemote(s, A, at(phone+":4000"))
 		time.Sleep(time.Minute)
-		expect() // B is not there yet
+		events.expect(w.T) // B is not there yet
 		w.setRemote(s, B, at(carrier+":5000"))
 		a, b := w.peer(phone+":4000"), w.peer(carrier+":5000")
 		a.rtp(s.Local(A).Port(), learnPackets)
 		b.rtp(s.Local(B).Port(), learnPackets)
-		expect(Event{EventLearned, A}, Event{EventLearned, B})
+		events.expect(w.T, Event{EventLearned, A}, Event{EventLearned, B})
 		for range 60 {
 			a.rtp(s.Local(A).Port(), 1)
 			time.Sleep(100 * time.Millisecond)
 		}
-		expect(Event{EventSilent, B})
+		events.expect(w.T, Event{EventSilent, B})
 		for range 60 {
 			a.rtp(s.Local(A).Port(), 1)
 			time.Sleep(100 * time.Millisecond)
 		}
-		expect(Event{EventTimeout, B})
+		events.expect(w.T, Event{EventTimeout, B})
 		b.rtp(s.Local(B).Port(), 1) // it comes back, and stops again
 		time.Sleep(7 * time.Second)
-		expect(Event{EventSilent, A}, Event{EventSilent, B})
+		events.expect(w.T, Event{EventSilent, A}, Event{EventSilent, B})
 		held := at(phone + ":4000")
 		held.Direction = SendOnly
 		w.setRemote(s, A, held)
 		time.Sleep(time.Hour)
-		expect()
+		events.expect(w.T)
 		w.setRemote(s, A, at(phone+":4000"))
 		time.Sleep(4 * time.Second)
-		expect()
+		events.expect(w.T)
 		time.Sleep(8 * time.Second)
-		expect(Event{EventSilent, A}, Event{EventSilent, B}, Event{EventTimeout, A}, Event{EventTimeout, B})
+		events.expect(w.T, Event{EventSilent, A}, Event{EventSilent, B}, Event{EventTimeout, A}, Event{EventTimeout, B})
 	})
 }
 
+// The alarm is at 60 s and nothing ends a call, unless configured. The owner may
+// close a session from Notify.
 func TestSilenceDefaults(t *testing.T) {
 	inBubble(t, func(w *world) {
-		var events []Event
-		var s *Session
-		s = w.open(SessionConfig{Notify: func(e Event) {
-			events = append(events, e)
-			if e.Side == B { // the owner may close from here
-				if err := s.Close(); err != nil {
-					t.Error(err)
+		var events recorder
+		var opened atomic.Pointer[Session]
+		s := w.open(SessionConfig{Notify: func(e Event) {
+			events.notify(e)
+			if e.Side == B {
+				if err := opened.Load().Close(); err != nil {
+					w.Error(err)
 				}
 			}
 		}})
+		opened.Store(s)
 		w.setRemote(s, A, at(phone+":4000"))
 		w.setRemote(s, B, at(carrier+":5000"))
 		time.Sleep(59 * time.Second)
-		if len(events) != 0 {
-			t.Errorf("early: %v", events)
-		}
+		events.expect(w.T)
 		time.Sleep(2 * time.Second)
-		if len(events) != 2 || w.relay.Totals().Sessions != 0 {
-			t.Errorf("events %v", events)
+		events.expect(w.T, Event{EventSilent, A}, Event{EventSilent, B})
+		if got := w.relay.Totals().Sessions; got != 0 {
+			t.Errorf("%d sessions open", got)
 		}
+		time.Sleep(time.Hour)
+		events.expect(w.T)
 	})
 }
 
