@@ -59,6 +59,14 @@ func (d *Disk) Set(f DiskFaults) {
 	d.changed.Broadcast()
 }
 
+// Edit changes the faults in force.
+func (d *Disk) Edit(change func(*DiskFaults)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change(&d.faults)
+	d.changed.Broadcast()
+}
+
 // Open gives a new life of the node its disk, and takes it from the last one.
 func (d *Disk) Open() *Volume {
 	d.mu.Lock()

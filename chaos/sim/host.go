@@ -89,6 +89,13 @@ func (h *Host) Restart() {
 	h.up = true
 }
 
+// Boot brings the machine up if it is down.
+func (h *Host) Boot() {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.up = true
+}
+
 func (h *Host) down() {
 	h.up = false
 	for _, r := range h.procs {

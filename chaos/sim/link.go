@@ -66,6 +66,13 @@ func (n *Net) SetLink(src, dst *Host, l Link) {
 	n.links[[2]*Host{src, dst}] = l
 }
 
+// EditLink changes the link from src to dst.
+func (n *Net) EditLink(src, dst *Host, edit func(*Link)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.edit(src, dst, edit)
+}
+
 // EditLinks changes every link between two different hosts.
 func (n *Net) EditLinks(edit func(*Link)) {
 	n.mu.Lock()
@@ -86,11 +93,7 @@ func (n *Net) edit(src, dst *Host, edit func(*Link)) {
 }
 
 // Cut stops everything from src to dst, also what is under way.
-func (n *Net) Cut(src, dst *Host) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.edit(src, dst, func(l *Link) { l.Cut = true })
-}
+func (n *Net) Cut(src, dst *Host) { n.EditLink(src, dst, func(l *Link) { l.Cut = true }) }
 
 // Partition cuts both directions between hosts of different groups.
 func (n *Net) Partition(groups ...[]*Host) {

@@ -69,8 +69,13 @@ func socket(t *testing.T, r *sim.Process, addr netip.Addr) net.PacketConn {
 // heard reads what arrives at p within a second.
 func heard(t *testing.T, p net.PacketConn) []string {
 	t.Helper()
+	return heardUntil(t, p, time.Now().Add(time.Second))
+}
+
+func heardUntil(t *testing.T, p net.PacketConn, deadline time.Time) []string {
+	t.Helper()
 	var got []string
-	if err := p.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := p.SetReadDeadline(deadline); err != nil {
 		t.Fatal(err)
 	}
 	for b := make([]byte, 100); ; {
