@@ -19,19 +19,19 @@ func Registry() []Parameter {
 
 const day = 86_400 // seconds
 
-func flag(name, value, vendor, about string, field func(*Params) any) Parameter {
+func onOff(name, value, vendor, about string, field func(*Params) any) Parameter {
 	return Parameter{Name: name, Kind: ParameterFlag, Default: value, Vendor: vendor, About: about, field: field}
 }
 
 func billingParameters() []Parameter {
 	return group("billing",
-		flag("SERVER_BILLING_RECORD_ILLEGAL_CALL", "1", "1",
+		onOff("SERVER_BILLING_RECORD_ILLEGAL_CALL", "1", "1",
 			"write a CDR for calls from unknown or blacklisted sources before they are refused",
 			func(p *Params) any { return &p.RecordIllegal }),
-		flag("SERVER_BILLING_RECORD_ZERO_HOLD_TIME", "1", "1",
+		onOff("SERVER_BILLING_RECORD_ZERO_HOLD_TIME", "1", "1",
 			"write a CDR for calls that were not answered",
 			func(p *Params) any { return &p.RecordZero }),
-		flag("SERVER_BILLING_RECORD_SERVER_HANG_UP", "1", "1",
+		onOff("SERVER_BILLING_RECORD_SERVER_HANG_UP", "1", "1",
 			"write a CDR for unanswered calls that the switch itself ended",
 			func(p *Params) any { return &p.RecordHangUp }),
 		Parameter{
@@ -59,10 +59,10 @@ func billingParameters() []Parameter {
 			About: "talk time that a call has to be able to pay for before it starts; None: one slice",
 			field: func(p *Params) any { return &p.Advance },
 		},
-		flag("SERVER_BILLING_GATEWAY_ROUTE_PREFIX", "0", "0",
+		onOff("SERVER_BILLING_GATEWAY_ROUTE_PREFIX", "0", "0",
 			"strip the tech prefix before the rate is looked up",
 			func(p *Params) any { return &p.StripTechPrefix }),
-		flag("SERVER_VERIFY_CLEARING_CUSTOMER", "0", "",
+		onOff("SERVER_VERIFY_CLEARING_CUSTOMER", "0", "",
 			"skip a gateway whose clearing account is locked, expired or without funds",
 			func(p *Params) any { return &p.VerifyClearing }),
 		Parameter{
@@ -91,7 +91,7 @@ func callParameters() []Parameter {
 			Name: "CALL_MAX_DURATION", Kind: ParameterTime, Unit: "s", Min: 60, Max: 7 * day, Default: "14400",
 			About: "longest call", field: func(p *Params) any { return &p.MaxCallTime },
 		},
-		flag("SS_ENABLE_CALL_LIMIT", "1", "1",
+		onOff("SS_ENABLE_CALL_LIMIT", "1", "1",
 			"accounts may have a longest call of their own",
 			func(p *Params) any { return &p.LimitAccounts }),
 		Parameter{
@@ -109,16 +109,16 @@ func callParameters() []Parameter {
 			About: "how often one call may go on to another gateway",
 			field: func(p *Params) any { return &p.SwitchLimit },
 		},
-		flag("SS_GATEWAY_SWITCH_STOP_AFTER_RTP_START", "1", "1",
+		onOff("SS_GATEWAY_SWITCH_STOP_AFTER_RTP_START", "1", "1",
 			"no failover once RTP came from the gateway",
 			func(p *Params) any { return &p.StopAfterRTP }),
-		flag("SS_GATEWAY_SWITCH_UNTIL_CONNECT", "0", "0",
+		onOff("SS_GATEWAY_SWITCH_UNTIL_CONNECT", "0", "0",
 			"failover goes on through ringing and busy until a gateway answers",
 			func(p *Params) any { return &p.SwitchUntilAnswer }),
-		flag("SS_SIP_STOP_SWITCH_AFTER_SDP", "0", "",
+		onOff("SS_SIP_STOP_SWITCH_AFTER_SDP", "0", "",
 			"no failover once a gateway sent SDP",
 			func(p *Params) any { return &p.StopAfterSDP }),
-		flag("SS_SIP_USER_AGENT_STOP_SWITCH_AFTER_INVITE_TIMEOUT", "0", "",
+		onOff("SS_SIP_USER_AGENT_STOP_SWITCH_AFTER_INVITE_TIMEOUT", "0", "",
 			"no failover when a gateway did not answer the INVITE at all",
 			func(p *Params) any { return &p.StopAfterTimeout }),
 		Parameter{
@@ -197,7 +197,7 @@ func blacklistParameters() []Parameter {
 			func(p *Params) any { return &p.NoAnswerExpire }),
 		blacklistTime("SS_SIP_DYNAMIC_BLACKLIST_EXPIRE", "3600", "3600", "how long a manual entry without an end stays",
 			func(p *Params) any { return &p.BlockExpire }),
-		flag("CENTRAL_CROSS_ACCOUNT", "0", "",
+		onOff("CENTRAL_CROSS_ACCOUNT", "0", "",
 			"attempts through all customers count together, so that one customer's traffic can block a number for another",
 			func(p *Params) any { return &p.CrossAccount }),
 	)

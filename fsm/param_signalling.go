@@ -42,14 +42,14 @@ func sipParameters() []Parameter {
 			Name: "SIP_OPTIONS_MISSES", Kind: ParameterCount, Unit: "checks", Min: 1, Max: 20, Default: "3",
 			About: "failed checks in a row that take a gateway out", field: func(p *Params) any { return &p.OptionsMisses },
 		},
-		flag("SS_REPLY_UNAUTHORIZED", "0", "",
+		onOff("SS_REPLY_UNAUTHORIZED", "0", "",
 			"answer 403 to every unknown source; 0: only to TRUSTED_NETWORKS",
 			func(p *Params) any { return &p.ReplyUnknown }),
 		Parameter{
 			Name: "TRUSTED_NETWORKS", Kind: ParameterNetworks, Optional: true, Default: None,
 			About: "networks whose unknown sources get an answer", field: func(p *Params) any { return &p.TrustedNetworks },
 		},
-		flag("SS_TCP_CLOSE_RESET", "0", "",
+		onOff("SS_TCP_CLOSE_RESET", "0", "",
 			"close TCP connections by RST instead of FIN",
 			func(p *Params) any { return &p.ResetTCP }),
 		Parameter{
@@ -68,14 +68,14 @@ func sipParameters() []Parameter {
 			Name: "SS_ENDPOINTTIMETOLIVE", Kind: ParameterTime, Unit: "s", Min: 10, Max: 3600, Default: "60", Vendor: "60",
 			About: "how often registered phones are probed",
 		},
-		flag("SS_ENDPOINT_REGISTER_REPLACE", "0", "",
+		onOff("SS_ENDPOINT_REGISTER_REPLACE", "0", "",
 			"a new registration replaces a live one of the same phone; 0: it is refused", nil),
 	)
 }
 
 func securityParameters() []Parameter {
 	return group("security",
-		flag("SS_ACCESS_IP_CHECK", "0", "0",
+		onOff("SS_ACCESS_IP_CHECK", "0", "0",
 			"enforce the access addresses of accounts; 1 is recommended",
 			func(p *Params) any { return &p.CheckAccessIP }),
 		Parameter{
