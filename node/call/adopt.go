@@ -1,0 +1,279 @@
+package call
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"tandem/fsm"
+	"tandem/media"
+	"tandem/sip"
+)
+
+// The probes of an adopted call (ha.md 17).
+const (
+	// probeSpread is the time over which the first probes of adopted calls are
+	// spread, by the call's id.
+	probeSpread = 10 * time.Second
+	// probeEvery is the pause between probes, probeWait how long one is waited for.
+	probeEvery = 10 * time.Second
+	probeWait  = 5 * time.Second
+	// maxProbes without any answer make a leg silent.
+	maxProbes = 3
+	// probeSilence without RTP makes a call with two silent legs dead. All in all
+	// its money is free again after less than 100 s.
+	probeSilence = 30 * time.Second
+)
+
+// probe is what the probes of an adopted call have found.
+type probe struct {
+	since time.Time // of the adoption
+	sent  [2]int    // without an answer
+	alive [2]bool
+}
+
+// fromRecord makes the call of a record as far as the record goes; the adopted
+// event then brings it to life. line finds a service address, nil if it is not here.
+func fromRecord(rec fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, error) {
+	ip, invite, err := readInvite(rec.Invite)
+	if err != nil {
+		return nil, err
+	}
+	l := line(ip)
+	if l == nil || l.endpoint.Load() == nil {
+		return nil, fmt.Errorf("service address %s is not here", ip)
+	}
+	c := newCall(rec.ID, k, l)
+	c.invite, c.offer, c.replied = invite, rec.Offer, true
+	c.epoch = rec.Epoch
+	c.plan = fsm.Plan{
+		Call: rec.ID, Epoch: rec.Epoch, Ingress: rec.Ingress, Account: rec.Account, Caller: rec.Caller, Callee: rec.Callee,
+		Candidates: rec.Candidates, Skipped: rec.Skipped, MaxDuration: rec.MaxLength,
+	}
+	for side, b := range [][]byte{rec.DialogA, rec.DialogB} {
+		if len(b) == 0 {
+			continue
+		}
+		r, err := readLeg(b)
+		if err != nil {
+			return nil, err
+		}
+		c.legs[side] = leg{
+			dialog: r.dialog, acked: r.acked, sent: r.sent,
+			version: r.dialog.SDPSent, received: r.dialog.SDPReceived,
+		}
+	}
+	c.plan.NAT = c.legs[media.A].dialog.NAT
+	return c, nil
+}
+
+// adopt brings a call of a record to life under its new epoch. From here on the
+// same code serves it as if it had begun here.
+func (c *Call) adopt(now time.Time, ev adopted) {
+	if c.phase != 0 { // served already
+		c.epoch = max(c.epoch, ev.record.Epoch)
+		return
+	}
+	rec := &ev.record
+	c.arrived = now.Add(-ev.at.Sub(rec.Started))
+	c.reopenMedia(rec)
+	for i := range c.legs {
+		// The requests of former owners stay below ours (RFC 3261 section 12.2.2).
+		c.legs[i].dialog.Jump(uint32(min(rec.Epoch-1, maxJumps)))
+	}
+	b := &c.legs[media.B]
+	switch {
+	case rec.State == fsm.CallAnswered && b.dialog.CallID != "":
+		c.adoptAnswered(now, ev)
+	case rec.State == fsm.CallRinging && b.dialog.CallID != "":
+		c.adoptRinging(now, ev)
+	default:
+		c.adoptStarting(now)
+	}
+}
+
+// maxJumps bounds the raises of CSeq: 31 bits have room for two million epochs.
+const maxJumps = 1 << 20
+
+func (c *Call) reopenMedia(rec *fsm.Call) {
+	if len(rec.Media) == 0 {
+		c.plan.Media = fsm.MediaOff
+		return
+	}
+	var state media.State
+	if err := state.UnmarshalBinary(rec.Media); err != nil {
+		c.note(slog.LevelError, "media state is unusable", "err", err)
+		return
+	}
+	session, err := c.line.relay.Reopen(c.sessionConfig(), state)
+	if err != nil {
+		// The call goes on: its signalling and its money do not depend on the relay.
+		c.note(slog.LevelError, "media cannot be reopened", "err", err)
+		return
+	}
+	c.session, c.relayed = session, true
+	for side := range c.legs {
+		c.legs[side].remote, c.legs[side].source = state.Remote[side], state.Remote[side].Source
+	}
+}
+
+// answeredLately reports that the caller may not have got the 200 yet.
+func (c *Call) answeredLately(ev adopted) bool {
+	return ev.record.State == fsm.CallAnswered && !c.legs[media.A].acked && ev.at.Sub(ev.record.Answered) < ackTime
+}
+
+func (c *Call) adoptAnswered(now time.Time, ev adopted) {
+	rec := &ev.record
+	c.phase, c.final = talking, true
+	c.since = now.Add(-ev.at.Sub(rec.Answered))
+	a, b := &c.legs[media.A], &c.legs[media.B]
+	a.open, b.open = true, true
+	if c.tx != nil && c.answeredLately(ev) {
+		// ha.md 9: repeated until the ACK. Its absence ends nothing, since the ACK may
+		// have gone to the former owner.
+		res := c.invite.Response(200)
+		c.addContact(res)
+		if a.sent != nil {
+			res.SetBody(sdpType, a.sent)
+		}
+		c.do(respond{c.tx, res})
+	}
+	a.acked, b.acked = true, true
+	c.tries = []*try{{candidate: rec.Candidate, done: true}}
+	c.winner = c.tries[0]
+	c.keepAttempts(rec.Attempts)
+	c.setGrant(fsm.Grant{Slice: rec.Slice, For: rec.Granted, Last: rec.LastGrant})
+	if end := c.since.Add(rec.Granted); end.Before(now.Add(c.kit.cfg.Hold)) {
+		c.timers.set(timerSilence, now.Add(c.kit.cfg.Hold)) // the extension decides first (ha.md 7)
+	}
+	if c.plan.MaxDuration > 0 {
+		c.timers.set(timerLongest, c.since.Add(c.plan.MaxDuration))
+	}
+	c.probe.since = now
+	c.timers.set(timerProbe, now.Add(spread(c.id)))
+	if !rec.LastGrant {
+		c.extend(now)
+	}
+}
+
+// keepAttempts restores the CDR's lines of what was tried before.
+func (c *Call) keepAttempts(lines []fsm.Attempt) {
+	if len(lines) == 0 {
+		return
+	}
+	c.tries = c.tries[:0]
+	for _, line := range lines {
+		c.tries = append(c.tries, &try{done: true, line: line})
+	}
+	c.winner = c.tries[len(c.tries)-1]
+}
+
+// spread paces the probes of many calls that are adopted at once.
+func spread(id fsm.CallID) time.Duration {
+	return time.Duration(uint(id[2])<<8|uint(id[3])) * probeSpread / (1 << 16)
+}
+
+// adoptRinging takes a call over whose callee rings: both transactions go on.
+func (c *Call) adoptRinging(now time.Time, ev adopted) {
+	rec := &ev.record
+	nm, ok := c.kit.names.parse(c.legs[media.B].dialog.LocalTag)
+	if !ok || int(nm.candidate) >= len(c.plan.Candidates) {
+		c.adoptStarting(now)
+		return
+	}
+	c.phase = hunting
+	t := c.adoptTry(now, int(nm.candidate), int(nm.try))
+	if t == nil {
+		c.adoptStarting(now)
+		return
+	}
+	t.rang, t.line.PDD = true, rec.Ringing.Sub(rec.Started)
+	b := &c.legs[media.B]
+	t.forks = map[string]sip.Dialog{b.dialog.RemoteTag: b.dialog}
+	c.next = place{candidate: int(nm.candidate), address: int(nm.try) + 1}
+	ring := c.plan.Candidates[nm.candidate].Ring
+	if ring == 0 {
+		ring = c.kit.cfg.Ring
+	}
+	c.timers.set(timerRing, now.Add(ring-ev.at.Sub(rec.Ringing)))
+}
+
+// adoptTry takes over the INVITE that the former owner sent to an address of a
+// candidate, or may have sent. It returns nil if there is no such address.
+func (c *Call) adoptTry(now time.Time, candidate, number int) *try {
+	cand := &c.plan.Candidates[candidate]
+	addrs := c.addresses(cand)
+	if number >= len(addrs) {
+		return nil
+	}
+	t := &try{candidate: uint8(candidate), number: uint8(number), restored: true, started: now, line: fsm.Attempt{
+		Gateway: cand.Gateway, Address: fsmAddr(addrs[number]), Callee: cand.Callee, Caller: cand.Caller,
+	}}
+	req, err := c.inviteTo(t, cand, addrs[number])
+	if err != nil {
+		c.note(slog.LevelWarn, "try cannot be adopted", "gateway", cand.Gateway, "err", err)
+		return nil
+	}
+	t.req, t.line.CallID = req, req.CallID
+	c.tries = append(c.tries, t)
+	c.do(dial{try: t})
+	return t
+}
+
+// adoptStarting ends a call of which nobody knows whom it rings: every INVITE that
+// may be out is cancelled by its name, and the caller tries again (ha.md 9).
+func (c *Call) adoptStarting(now time.Time) {
+	c.phase = hunting
+	for i := range c.plan.Candidates {
+		for n := range c.addresses(&c.plan.Candidates[i]) {
+			if len(c.tries) >= maxTries {
+				break
+			}
+			if t := c.adoptTry(now, i, n); t != nil {
+				c.cancelTry(t)
+			}
+		}
+	}
+	c.count(Failed)
+	c.fail(now, fsm.EndInternal, 503, 41)
+}
+
+// probeDue asks the legs that have not shown any life whether they are there.
+func (c *Call) probeDue(now time.Time) {
+	if c.phase != talking {
+		return
+	}
+	p := &c.probe
+	again := false
+	for side := range c.legs {
+		l := &c.legs[side]
+		if p.alive[side] || l.closed || p.sent[side] >= maxProbes {
+			continue
+		}
+		p.sent[side]++
+		again = true
+		c.asks++
+		c.do(ask{leg: media.Side(side), to: forProbe, req: l.dialog.Request(sip.OPTIONS), patience: probeWait})
+	}
+	dead := !again && !p.alive[media.A] && !p.alive[media.B]
+	switch {
+	case dead && now.Sub(p.since) >= probeSilence && c.silentSince(now.Add(-probeSilence)):
+		c.count(Reaped)
+		c.decide(now, fsm.EndReaped)
+	case again || dead:
+		c.timers.set(timerProbe, now.Add(probeEvery))
+	}
+}
+
+// probed takes the answer to a probe. 481 is a fact; anything else but silence is
+// a sign of life.
+func (c *Call) probed(now time.Time, side media.Side, status int) {
+	switch status {
+	case 481:
+		c.gone(now, side)
+	case 408:
+	default:
+		c.probe.alive[side] = true
+	}
+}

@@ -1,0 +1,179 @@
+package call
+
+import (
+	"bytes"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"tandem/fsm"
+	"tandem/media"
+	"tandem/sip"
+)
+
+// openMedia opens the relay session and points it at the caller. It returns
+// false when it has ended the call.
+func (c *Call) openMedia(now time.Time) bool {
+	if c.relayed || c.plan.Media == fsm.MediaOff {
+		return true
+	}
+	session, err := c.line.relay.Open(c.sessionConfig())
+	if err != nil {
+		c.note(slog.LevelError, "no media session", "err", err)
+		c.refuse(503, 34, c.kit.cfg.RetryAfter)
+		c.fail(now, fsm.EndOverload, 503, 34)
+		return false
+	}
+	c.session, c.relayed = session, true
+	if c.offer == nil {
+		return true
+	}
+	a := &c.legs[media.A]
+	a.source = sourceRule(c.plan.Source)
+	if err := c.point(media.A, c.offer, c.invite.Source.Addr.Addr(), a.source); err != nil {
+		c.note(slog.LevelInfo, "offer is unusable", "err", err)
+		c.fail(now, fsm.EndMalformed, sdpStatus(err), 0)
+		return false
+	}
+	return true
+}
+
+func (c *Call) sessionConfig() media.SessionConfig {
+	return media.SessionConfig{ID: idText(c.id), Timeout: c.kit.cfg.Media, Notify: c.line.mediaNotify(c.id)}
+}
+
+// closeMedia stops the relay. The session stays, for its last figures.
+func (c *Call) closeMedia() {
+	if c.session != nil {
+		c.session.Close() //nolint:errcheck // closing twice or late changes nothing
+	}
+}
+
+// carry takes the SDP that a leg sent: its media is pointed there, and what is
+// returned is for the other leg.
+func (c *Call) carry(from media.Side, body []byte, signalling netip.Addr, rule media.Source) ([]byte, error) {
+	if err := c.point(from, body, signalling, rule); err != nil {
+		return nil, err
+	}
+	return c.rewrite(from.Other(), body)
+}
+
+// point tells the relay where a leg's media is.
+func (c *Call) point(from media.Side, body []byte, signalling netip.Addr, rule media.Source) error {
+	d, err := media.Parse(body)
+	if err != nil {
+		return err
+	}
+	audio, err := d.Audio()
+	if err != nil {
+		return err
+	}
+	c.rtp[from], c.codec = audio.RTP, audio.Codec
+	l := &c.legs[from]
+	l.received, _ = strconv.ParseUint(d.Version, 10, 64) // not a number: 0, always a change
+	l.changed = true
+	if c.session == nil {
+		return nil
+	}
+	remote, err := d.Remote(signalling)
+	if err != nil {
+		return err
+	}
+	remote.Source = rule
+	if err := c.session.SetRemote(from, remote); err != nil {
+		return err
+	}
+	l.remote = remote
+	// One port for RTP and RTCP needs both sides' consent (RFC 5761 section 5.1.1).
+	if other := &c.legs[from.Other()]; other.remote.Mux && !remote.Mux {
+		other.remote.Mux = false
+		return c.session.SetRemote(from.Other(), other.remote)
+	}
+	return nil
+}
+
+// rewrite makes the SDP that goes to a leg. Its o= version grows with each
+// change (RFC 3264 section 8).
+func (c *Call) rewrite(to media.Side, body []byte) ([]byte, error) {
+	if !c.relayed {
+		return body, nil
+	}
+	l := &c.legs[to]
+	rw := media.Rewriting{
+		Local: c.session.Local(to), SessionID: c.kit.names.session(c.id, to), Version: max(l.version, 1),
+	}
+	out, err := media.Rewrite(body, rw)
+	if err != nil {
+		return nil, err
+	}
+	if l.sent != nil && !bytes.Equal(out, l.sent) {
+		rw.Version++
+		if out, err = media.Rewrite(body, rw); err != nil {
+			return nil, err
+		}
+	}
+	l.version, l.sent, l.changed = rw.Version, out, true
+	return out, nil
+}
+
+// sourceOf is the rule for whose RTP is believed behind a candidate's gateway.
+func (c *Call) sourceOf(t *try) media.Source {
+	rule := sourceRule(c.plan.Candidates[t.candidate].Source)
+	c.legs[media.B].source = rule
+	return rule
+}
+
+func sourceRule(p fsm.SourcePolicy) media.Source {
+	switch p {
+	case fsm.SourceStrict:
+		return media.SourceStrict
+	case fsm.SourceAny:
+		return media.SourceAny
+	}
+	return media.SourceAuto
+}
+
+// dialogA makes the caller's dialog with our first 18x or 2xx.
+func (c *Call) dialogA() {
+	a := &c.legs[media.A]
+	if a.dialog.CallID != "" {
+		return
+	}
+	d, err := c.invite.Dialog(c.contactA())
+	if err != nil {
+		c.note(slog.LevelWarn, "invite makes no dialog", "err", err)
+		return
+	}
+	d.NAT, d.LocalAddr = c.plan.NAT, netip.AddrPortFrom(c.line.ip, 0)
+	a.dialog = d
+}
+
+func (c *Call) contactA() string {
+	return c.line.contact(c.kit.names.contactA(c.id), c.invite.Source.Transport)
+}
+
+func (c *Call) addContact(res *sip.Response) {
+	res.Headers.Add("Contact", "<"+c.contactA()+">")
+}
+
+// place completes a dialog with a gateway.
+func (c *Call) place(d *sip.Dialog, candidate *fsm.Candidate) {
+	d.NAT, d.LocalAddr = candidate.NAT, netip.AddrPortFrom(c.line.ip, 0)
+}
+
+// isSDP reports whether a message carries a session description.
+func isSDP(headers sip.Headers, body []byte) bool {
+	kind, _, _ := strings.Cut(headers.Get("Content-Type"), ";")
+	return len(body) > 0 && strings.EqualFold(strings.TrimSpace(kind), sdpType)
+}
+
+// silentSince reports that a relayed call has had no RTP from either side since t.
+func (c *Call) silentSince(t time.Time) bool {
+	if c.session == nil {
+		return true
+	}
+	stats := c.session.Stats()
+	return stats.From[media.A].Last.Before(t) && stats.From[media.B].Last.Before(t)
+}

@@ -1,0 +1,118 @@
+package call
+
+import (
+	"time"
+
+	"tandem/cluster"
+	"tandem/fsm"
+)
+
+const (
+	// cutEarly is how long before the end of the grant the cut is proposed, so that
+	// commit and BYE fit in (decisions: Money).
+	cutEarly = 100 * time.Millisecond
+	// extendRetry is the pause after an ExtendCall that did not commit.
+	extendRetry = 500 * time.Millisecond
+	// minExtend is the least time that an ExtendCall gets to commit.
+	minExtend = time.Second
+)
+
+// setGrant takes the talk time that the state machine has granted. Its times are
+// log time; what counts here is the distance to the answer, on our own clock.
+func (c *Call) setGrant(g fsm.Grant) {
+	c.grant, c.last, c.cutDue = g, g.Last, false
+	end := c.since.Add(g.For)
+	c.timers.set(timerCut, end.Add(-cutEarly))
+	c.timers.set(timerSilence, end)
+	c.timers.stop(timerExtend)
+	if !g.Last && g.Next != 0 {
+		c.timers.set(timerExtend, end.Add(-g.Until.Sub(g.Next)))
+	}
+}
+
+// extend asks for the next slice. The answer comes before the grant is cut.
+func (c *Call) extend(now time.Time) {
+	if c.phase != talking || c.extending() {
+		return
+	}
+	c.timers.stop(timerExtend)
+	body := &fsm.ExtendCall{Call: c.id, Epoch: c.epoch, Slice: c.grant.Slice + 1}
+	if c.changed() {
+		body.DialogA, body.DialogB, body.Media = c.record(nil)
+	}
+	until := c.since.Add(c.grant.For - cutEarly)
+	if soonest := now.Add(minExtend); until.Before(soonest) {
+		until = soonest // an adopted call may come after the end of its grant (ha.md 7)
+	}
+	c.propose(cluster.LaneExtend, body, now, until)
+}
+
+// extending reports whether an ExtendCall is under way.
+func (c *Call) extending() bool {
+	return c.inflight != nil && c.inflight.Body.Kind() == fsm.KindExtendCall
+}
+
+// changed reports whether a dialog or the media changed since the last commit,
+// and takes note that they are being committed.
+func (c *Call) changed() bool {
+	changed := c.legs[0].changed || c.legs[1].changed
+	c.legs[0].changed, c.legs[1].changed = false, false
+	return changed
+}
+
+// extended takes the outcome of ExtendCall.
+func (c *Call) extended(now time.Time, ev committed) {
+	if c.phase != talking {
+		return
+	}
+	switch {
+	case ev.err != nil: // no leader is not a refusal: ask until the grant ends
+		c.legs[0].changed = true
+		c.timers.set(timerExtend, now.Add(extendRetry))
+	case ev.result.Code == fsm.OK:
+		c.count(Extended)
+		c.setGrant(ev.result.Grant)
+	case ev.result.Code == fsm.StaleEpoch:
+		c.drop()
+		return
+	case ev.result.Code == fsm.CallEnded, ev.result.Code == fsm.UnknownCall:
+		c.endedElsewhere(now)
+		return
+	default: // the grant stands until it ends
+		c.count(ExtendRefused)
+		c.last = true
+	}
+	if c.cutDue {
+		c.cut(now)
+	}
+}
+
+// cut ends the call because its held money is used up. While an ExtendCall is
+// under way its answer decides.
+func (c *Call) cut(now time.Time) {
+	if c.phase != talking {
+		return
+	}
+	if c.extending() {
+		c.cutDue = true
+		return
+	}
+	c.count(CutCredit)
+	c.decide(now, fsm.EndCredit)
+}
+
+// grantOver: nothing is held any more. Media stops, whether the end could be
+// committed or not; without a quorum the BYE has to wait (ha.md 5).
+func (c *Call) grantOver() {
+	if c.phase == talking || c.phase == ending {
+		c.closeMedia()
+	}
+}
+
+// funded: an account has money again, so a call that had its last grant asks.
+func (c *Call) funded(now time.Time, account string) {
+	if c.phase == talking && c.last && c.plan.Account == account {
+		c.last = false
+		c.extend(now)
+	}
+}

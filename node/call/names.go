@@ -1,0 +1,142 @@
+package call
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"tandem/fsm"
+	"tandem/media"
+	"tandem/sip"
+)
+
+// names makes the identifiers of calls and legs. They are keyed hashes: every
+// node with the cluster's key computes the same ones, and nobody else can. The
+// node that starts a call is deliberately not part of them, since a survivor
+// must be able to name the legs of a call of which it has nothing but the id
+// (ha.md 9).
+type names struct {
+	key      []byte
+	encoding *base32.Encoding
+}
+
+// minKey is the shortest key that is accepted, in bytes.
+const minKey = 16
+
+// newNames returns the names made with a key, which must be the same on all
+// nodes and at least 16 bytes long.
+func newNames(key []byte) (names, error) {
+	if len(key) < minKey {
+		return names{}, fmt.Errorf("call: Key has %d bytes, needs at least %d", len(key), minKey)
+	}
+	return names{
+		key:      append([]byte(nil), key...),
+		encoding: base32.NewEncoding(alphabet).WithPadding(base32.NoPadding),
+	}, nil
+}
+
+// label says what a name stands for. Labels are part of the name.
+type label byte
+
+const (
+	labelCallID label = 'i' // Call-ID of leg B
+	labelFrom   label = 'f' // our From-tag on leg B
+	labelBranch label = 'b' // branch of leg B's INVITE
+	labelTo     label = 't' // our To-tag on leg A
+	labelCaller label = 'a' // user part of our Contact on leg A
+	labelCallee label = 'c' // user part of our Contact on leg B
+)
+
+// macBytes of a name prove that we made it: 56 bits against 32 s of guessing.
+const macBytes = 7
+
+// name is what a parsed identifier says.
+type name struct {
+	label     label
+	call      fsm.CallID
+	candidate uint8
+	try       uint8
+}
+
+// leg tells which leg a name belongs to.
+func (n name) leg() media.Side {
+	if n.label == labelTo || n.label == labelCaller {
+		return media.A
+	}
+	return media.B
+}
+
+// alphabet is all lower case: some peers fold the case of what they repeat.
+const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+
+func (n names) sum(parts ...[]byte) [sha256.Size]byte {
+	mac := hmac.New(sha256.New, n.key)
+	var length [4]byte
+	for _, p := range parts {
+		binary.BigEndian.PutUint32(length[:], uint32(len(p)))
+		mac.Write(length[:])
+		mac.Write(p)
+	}
+	return [sha256.Size]byte(mac.Sum(nil))
+}
+
+// Call returns the identifier of the call that an INVITE opens. A retransmission
+// gives the same one on every node, any other INVITE another one (ha.md 8).
+func (n names) Call(req *sip.Request) fsm.CallID {
+	var seq [4]byte
+	binary.BigEndian.PutUint32(seq[:], req.CSeq)
+	sum := n.sum([]byte("call"), req.Source.Addr.Addr().Unmap().AsSlice(),
+		[]byte(req.CallID), []byte(req.FromTag), seq[:], []byte(req.Branch))
+	return fsm.CallID(sum[:16])
+}
+
+// make writes a name: the call in the clear, so that any node finds it, and a
+// keyed hash behind it, so that nobody makes one up.
+func (n names) make(nm name) string {
+	b := append(make([]byte, 0, len(nm.call)+3+macBytes), nm.call[:]...)
+	b = append(b, byte(nm.label), nm.candidate, nm.try)
+	sum := n.sum([]byte("name"), b)
+	return n.encoding.EncodeToString(append(b, sum[:macBytes]...))
+}
+
+// parse reads a name that some node of the cluster made.
+func (n names) parse(s string) (name, bool) {
+	b, err := n.encoding.DecodeString(strings.ToLower(s))
+	if err != nil || len(b) != 16+3+macBytes {
+		return name{}, false
+	}
+	body, mac := b[:19], b[19:]
+	sum := n.sum([]byte("name"), body)
+	if !hmac.Equal(sum[:macBytes], mac) {
+		return name{}, false
+	}
+	return name{label: label(body[16]), call: fsm.CallID(body[:16]), candidate: body[17], try: body[18]}, true
+}
+
+// legB are the identifiers of one try of one candidate.
+type legB struct{ callID, fromTag, branch, contact string }
+
+func (n names) legB(call fsm.CallID, candidate, try uint8) legB {
+	nm := name{call: call, candidate: candidate, try: try}
+	of := func(l label) string { nm.label = l; return n.make(nm) }
+	return legB{
+		callID: of(labelCallID), fromTag: of(labelFrom),
+		branch: sip.Branch(of(labelBranch)), contact: of(labelCallee),
+	}
+}
+
+// toTag is our tag on leg A.
+func (n names) toTag(call fsm.CallID) string { return n.make(name{label: labelTo, call: call}) }
+
+// contactA is the user part of our Contact on leg A.
+func (n names) contactA(call fsm.CallID) string { return n.make(name{label: labelCaller, call: call}) }
+
+// session is the o= session id of what we send on a leg (RFC 8866 section 5.2:
+// numeric); 53 bits, because some peers read it as a double.
+func (n names) session(call fsm.CallID, leg media.Side) uint64 {
+	sum := n.sum([]byte("sdp"), call[:], []byte{byte(leg)})
+	return binary.BigEndian.Uint64(sum[:8]) >> 11
+}

@@ -1,0 +1,132 @@
+package call
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+
+	"tandem/fsm"
+	"tandem/fsm/wire"
+	"tandem/media"
+	"tandem/sip"
+)
+
+// recordVersion is the first byte of what call control stores in a call's record
+// beyond the fields of the state machine.
+const recordVersion = 1
+
+// maxDialog is what a record holds of one leg; it is the bound of package fsm. An
+// SDP that does not fit is left out: a survivor then passes refreshes on instead
+// of answering them.
+const maxDialog = 4 << 10
+
+// legRecord is one leg as another node needs it.
+type legRecord struct {
+	dialog sip.Dialog
+	line   netip.Addr
+	acked  bool
+	sent   []byte // newest SDP sent to it
+}
+
+func (r *legRecord) wire(c *wire.Codec) {
+	version := uint8(recordVersion)
+	if c.U8(&version); version != recordVersion {
+		c.Fail("leg record of version %d: %w", version, wire.ErrVersion)
+		return
+	}
+	var dialog []byte
+	if !c.Decoding() {
+		dialog, _ = r.dialog.MarshalBinary() // a text too long leaves it empty, and undecodable
+	}
+	c.Bytes(&dialog, maxDialog)
+	wireAddr(c, &r.line)
+	c.Bool(&r.acked)
+	c.Bytes(&r.sent, maxDialog)
+	if c.Decoding() && c.Err() == nil {
+		if err := r.dialog.UnmarshalBinary(dialog); err != nil {
+			c.Fail("%w", err)
+		}
+	}
+}
+
+func wireAddr(c *wire.Codec, a *netip.Addr) {
+	b := a.As16()
+	c.Fixed(b[:])
+	if c.Decoding() {
+		*a = netip.AddrFrom16(b).Unmap()
+	}
+}
+
+// record is what the state keeps of the call beyond its own fields: both dialogs
+// and the media session. t is the try that rings or answers, nil once answered.
+func (c *Call) record(t *try) (dialogA, dialogB, session []byte) {
+	if c.session != nil {
+		session, _ = c.session.State().AppendBinary(nil) // an empty one: media opens anew
+	}
+	if t != nil && c.legs[media.B].dialog.CallID == "" {
+		return c.legRecord(media.A), nil, session
+	}
+	return c.legRecord(media.A), c.legRecord(media.B), session
+}
+
+func (c *Call) legRecord(side media.Side) []byte {
+	l := &c.legs[side]
+	l.dialog.SDPSent, l.dialog.SDPReceived = l.version, l.received
+	r := legRecord{dialog: l.dialog, line: c.line.ip, acked: l.acked, sent: l.sent}
+	e := wire.Encoder(nil)
+	if r.wire(e); e.Err() == nil && e.Len() <= maxDialog {
+		return e.Buffer()
+	}
+	r.sent = nil
+	e = wire.Encoder(nil)
+	r.wire(e)
+	return e.Buffer()
+}
+
+func readLeg(b []byte) (legRecord, error) {
+	var r legRecord
+	d := wire.Decoder(b)
+	r.wire(d)
+	if err := d.Finish(); err != nil {
+		return legRecord{}, fmt.Errorf("leg record: %w", err)
+	}
+	return r, nil
+}
+
+// inviteRecord is what any node needs to answer or refuse the caller.
+func (c *Call) inviteRecord() []byte {
+	invite, err := c.invite.MarshalBinary()
+	if err != nil {
+		return nil
+	}
+	e := wire.Encoder(nil)
+	ip := c.line.ip
+	wireAddr(e, &ip)
+	return append(e.Buffer(), invite...)
+}
+
+func readInvite(b []byte) (line netip.Addr, invite sip.InviteState, err error) {
+	d := wire.Decoder(b)
+	wireAddr(d, &line)
+	if err := d.Err(); err != nil {
+		return netip.Addr{}, sip.InviteState{}, fmt.Errorf("invite record: %w", err)
+	}
+	if err := invite.UnmarshalBinary(d.Rest()); err != nil {
+		return netip.Addr{}, sip.InviteState{}, fmt.Errorf("invite record: %w", err)
+	}
+	return line, invite, nil
+}
+
+// fsmAddr turns an address into the form of the state machine, and netAddr back.
+func fsmAddr(a netip.AddrPort) fsm.Addr {
+	if !a.IsValid() {
+		return fsm.Addr{}
+	}
+	return fsm.Addr{IP: a.Addr().As16(), Port: a.Port()}
+}
+
+func netAddr(a fsm.Addr) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(a.IP).Unmap(), a.Port)
+}
+
+func idText(id fsm.CallID) string { return hex.EncodeToString(id[:]) }

@@ -1,0 +1,179 @@
+package call
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"tandem/fsm"
+	"tandem/sip"
+)
+
+// verdict says what the final response of a candidate means for the call. The
+// tables of this file are pure: status in, decision out.
+type verdict uint8
+
+const (
+	stopHunting verdict = iota // the callee's side has decided
+	tryNext                    // this gateway cannot deliver; another may
+)
+
+// judge decides about a final response above 2xx. Gateways fail over on what
+// says that they, and not the callee, cannot go on. 3xx are treated as a
+// failure of the gateway, since a Contact that we did not rate is never dialled;
+// 401 and 407 are its words to us and of no use to the caller.
+func judge(status int) verdict {
+	switch status {
+	case 401, 407, 408, 500, 502, 503, 504:
+		return tryNext
+	}
+	if status < 400 {
+		return tryNext
+	}
+	return stopHunting
+}
+
+// outcome is how a try ended: what the caller may be told.
+type outcome struct {
+	status int // 0: nothing was answered
+	cause  uint8
+}
+
+// rank orders the outcomes of failed candidates: the most telling answer goes to
+// the caller, silence and 503 last.
+func rank(status int) int {
+	switch {
+	case status == 0:
+		return 9
+	case status == 503:
+		return 8
+	case status == 408:
+		return 7
+	case status < 400, status == 401, status == 407:
+		return 6
+	case status >= 500 && status < 600:
+		return 5
+	}
+	return 1
+}
+
+// better reports whether o should replace best.
+func (o outcome) better(best outcome) bool { return rank(o.status) < rank(best.status) }
+
+// forCaller is what the caller is told after hunting has ended with o.
+func (o outcome) forCaller() (status int, cause uint8) {
+	switch {
+	case o.status == 0, o.status == 503: // no candidate left
+		return 503, 3
+	case o.status < 400, o.status == 401, o.status == 407:
+		return 502, 38
+	}
+	return o.status, o.cause
+}
+
+// endReason is the CDR's word for an unanswered call that ended with o.
+func (o outcome) endReason() fsm.EndReason {
+	switch {
+	case o.status == 486, o.status == 600:
+		return fsm.EndBusy
+	case o.status == 480:
+		return fsm.EndNoAnswer
+	case o.status != 0 && judge(o.status) == stopHunting:
+		return fsm.EndRejected
+	}
+	return fsm.EndFailed
+}
+
+// refusal maps a refusal of the state machine to its SIP status and Q.850 cause.
+func refusal(code fsm.Code) (status int, cause uint8) {
+	switch code {
+	case fsm.UnknownSource, fsm.UnknownAccount, fsm.Locked, fsm.Expired, fsm.WrongAddress,
+		fsm.CallerForbidden, fsm.CalleeForbidden, fsm.CallerBlocked, fsm.CalleeBlocked:
+		return 403, 21
+	case fsm.NoMoney, fsm.DailySpend:
+		return 402, 21
+	case fsm.NoRate, fsm.NoRoute:
+		return 503, 3
+	case fsm.AccountLimit, fsm.GatewayLimit, fsm.CallerLimit:
+		return 503, 34
+	case fsm.CPSLimit:
+		return 503, 42
+	case fsm.BadNumber:
+		return 484, 28
+	case fsm.StaleCommand:
+		return 504, 102
+	case fsm.CallEnded, fsm.LostRace:
+		return 487, 0
+	}
+	return 500, 41
+}
+
+// causeOf gives the Q.850 cause of a SIP status (RFC 3398 section 7.2.4.1); 0: none.
+func causeOf(status int) uint8 {
+	switch status {
+	case 402, 403, 603:
+		return 21
+	case 404, 604:
+		return 1
+	case 405:
+		return 63
+	case 408, 504:
+		return 102
+	case 410:
+		return 22
+	case 415, 420:
+		return 79
+	case 480:
+		return 19
+	case 483:
+		return 25
+	case 484:
+		return 28
+	case 486, 600:
+		return 17
+	case 488, 606:
+		return 88
+	case 400:
+		return 127
+	case 500, 503:
+		return 41
+	case 502:
+		return 38
+	}
+	return 0
+}
+
+// peerCause reads the Q.850 cause of a message's Reason headers; 0: none.
+func peerCause(headers sip.Headers) uint8 {
+	for _, value := range headers.All("Reason") {
+		for reason := range strings.SplitSeq(value, ",") {
+			protocol, params, _ := strings.Cut(strings.TrimSpace(reason), ";")
+			if !strings.EqualFold(strings.TrimSpace(protocol), "Q.850") {
+				continue
+			}
+			for param := range strings.SplitSeq(params, ";") {
+				key, text, _ := strings.Cut(strings.TrimSpace(param), "=")
+				if n, err := strconv.ParseUint(text, 10, 8); err == nil && strings.EqualFold(key, "cause") {
+					return uint8(n)
+				}
+			}
+		}
+	}
+	return 0
+}
+
+// maxRetryAfter bounds what a gateway may ask for.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads the Retry-After of a response; 0: none.
+func retryAfter(headers sip.Headers) time.Duration {
+	text := strings.TrimSpace(headers.Get("Retry-After"))
+	if i := strings.IndexAny(text, " ;("); i >= 0 {
+		text = text[:i]
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(n)*time.Second, maxRetryAfter)
+}

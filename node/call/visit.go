@@ -1,0 +1,67 @@
+package call
+
+import (
+	"context"
+	"time"
+
+	"tandem/fsm"
+)
+
+// visit is an event for a shard: look at every call.
+type visit struct {
+	each func(*Call)
+	done chan<- struct{} // has room for one from every shard
+}
+
+func (s *shard) visit(v visit) {
+	for _, e := range s.calls {
+		v.each(e.call)
+	}
+	v.done <- struct{}{}
+}
+
+// gather lets every shard look at its calls, one shard after the other, so that
+// each needs no lock. It returns early when ctx ends.
+func (c *Control) gather(ctx context.Context, each func(*Call)) error {
+	for _, s := range c.shards {
+		done := make(chan struct{}, 1)
+		s.post(item{ev: visit{each: each, done: done}, sure: true})
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Served returns the calls that this node serves and that have not ended, for the
+// comparison with those that the state says are its own (ha.md 11).
+func (c *Control) Served(ctx context.Context) ([]fsm.CallID, error) {
+	var ids []fsm.CallID
+	err := c.gather(ctx, func(call *Call) {
+		if call.phase < ending {
+			ids = append(ids, call.id)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
+}
+
+// Silent returns the answered calls without RTP from either side for as long as
+// quiet, for the node's Beat (ha.md 17).
+func (c *Control) Silent(ctx context.Context, quiet time.Duration) ([]fsm.CallID, error) {
+	since := time.Now().Add(-quiet)
+	var ids []fsm.CallID
+	err := c.gather(ctx, func(call *Call) {
+		if call.phase == talking && call.since.Before(since) && call.silentSince(since) {
+			ids = append(ids, call.id)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
+}
