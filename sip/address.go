@@ -101,7 +101,7 @@ func splitAddress(value string) (display, uri, params string, ok bool) {
 		// RFC 3261 section 20.10: without brackets, parameters belong to the header.
 		uri, params, _ = strings.Cut(value, ";")
 		uri = strings.TrimSpace(uri)
-		return "", uri, params, uri != ""
+		return "", uri, params, isBareURI(uri)
 	}
 	end := strings.IndexByte(value[open:], '>')
 	if end < 0 {
@@ -113,8 +113,10 @@ func splitAddress(value string) (display, uri, params string, ok bool) {
 	if rest != "" && rest[0] != ';' {
 		return "", "", "", false
 	}
-	return display, uri, strings.TrimPrefix(rest, ";"), uri != ""
+	return display, uri, strings.TrimPrefix(rest, ";"), isBareURI(uri)
 }
+
+func isBareURI(s string) bool { return s != "" && !strings.ContainsAny(s, "\"<> \t") }
 
 // unquote takes quotes and escapes off a display name.
 func unquote(s string) string {
@@ -182,19 +184,24 @@ func param(params, name string) (value string, ok bool) {
 
 // splitList splits header values at their commas, so that one entry a line and
 // several entries in a line read alike (RFC 3261 section 7.3.1).
-func splitList(values []string) []string {
-	var out []string
+func splitList(values []string) (out []string) {
 	for _, value := range values {
-		for value != "" {
-			var item string
-			if i := indexComma(value); i >= 0 {
-				item, value = value[:i], value[i+1:]
-			} else {
-				item, value = value, ""
-			}
-			if item = strings.TrimSpace(item); item != "" {
-				out = append(out, item)
-			}
+		out = appendList(out, value)
+	}
+	return out
+}
+
+// appendList appends the entries of one header value.
+func appendList(out []string, value string) []string {
+	for value != "" {
+		var item string
+		if i := indexComma(value); i >= 0 {
+			item, value = value[:i], value[i+1:]
+		} else {
+			item, value = value, ""
+		}
+		if item = strings.TrimSpace(item); item != "" {
+			out = append(out, item)
 		}
 	}
 	return out

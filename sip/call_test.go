@@ -104,7 +104,14 @@ func TestCallSetUpAndEnd(t *testing.T) {
 		}
 		synctest.Wait()
 		bye.want(t, 200)
-		pause(40 * time.Second) // all retention is over
+		if p.a.Stats().ClientTx.Load() != 2 || p.b.Stats().ServerTx.Load() != 2 {
+			t.Error("INVITE and BYE should be kept for retransmissions")
+		}
+		pause(6 * time.Second)
+		if n := p.a.Stats().ClientTx.Load(); n != 1 {
+			t.Errorf("%d client transactions: the BYE's is kept for T4 only", n)
+		}
+		pause(34 * time.Second) // all retention is over
 		for _, e := range []*agent{p.a, p.b} {
 			if s, c := e.Stats().ServerTx.Load(), e.Stats().ClientTx.Load(); s != 0 || c != 0 {
 				t.Errorf("%s: %d server and %d client transactions are left", e.addr, s, c)

@@ -78,12 +78,18 @@ func TestMalformedMessages(t *testing.T) {
 		{"header without colon", string(message(options, "Subject")), 400},
 		{"max-forwards is no number", string(message(options, "Max-Forwards: many")), 400},
 		{"open angle bracket", string(message(options, "To: <sip:2@192.0.2.2")), 400},
+		{"unbalanced quotes", string(message(options, "To: \"Mr. J. User <sip:2@192.0.2.2>")), 400},
+		{"blanks in brackets", string(message(options, "To: < sip:2@192.0.2.2 >")), 400},
+		{"blank behind the version", string(message(options + " ")), 400},
+		{"request uri in brackets", string(message("OPTIONS <sip:2@192.0.2.2> SIP/2.0")), 400},
+		{"blank in request uri", string(message("OPTIONS sip:2@192.0.2.2; lr SIP/2.0")), 400},
+		{"request uri without host", string(message("OPTIONS sip:2@ SIP/2.0")), 400},
 		{"blank in call-id: cannot be repeated", string(message(options, "Call-ID: a b")), 0},
 		{"no from, bare line feeds", strings.ReplaceAll(string(message(options, "From:")), "\r\n", "\n"), 0},
 		{"257 headers", string(message(options, strings.Repeat("Subject: x\r\n", 257)+"Subject: x")), 400},
 		{"line too long", string(message(options, "Subject: "+strings.Repeat("x", 9000))), 400},
 		{"65 vias", string(message(options, "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKv"+strings.Repeat(", SIP/2.0/UDP 192.0.2.8;branch=z9hG4bKw", 64))), 400},
-		{"unknown scheme", string(message("OPTIONS nobody:2 SIP/2.0")), 416},
+		{"unknown scheme", string(message("OPTIONS nobody.knows://192.0.2.2 SIP/2.0")), 416},
 		{"required extension", string(message(options, "Require: 100rel, foo")), 420},
 		{"invite at its last hop", string(message("INVITE sip:2@192.0.2.2 SIP/2.0", "CSeq: 1 INVITE", "Max-Forwards: 0")), 483},
 		{"ack is never answered", string(message("ACK sip:2@192.0.2.2 SIP/2.0", "CSeq: 1 INVITE")), 0},
@@ -116,6 +122,43 @@ func TestMalformedMessages(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Compact and oddly written names are found, and all of their values.
+func TestHeadersAreFoundHoweverTheyAreWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		b := n.start(t, "192.0.2.2:5060")
+		var got sip.Headers
+		b.request = func(req *sip.Request, tx *sip.ServerTx) { got = req.Headers }
+		peer := n.packet("192.0.2.9:5060")
+		n.send(peer.addr, b.addr, message(options, "k: timer", "SUPPORTED: 100rel", "x: 1800", "r: <sip:3@h>", "B: <sip:4@h>",
+			"o: dialog", "u: dialog", "s: hello", "p-asserted-identity: <sip:5@h>", "P-Asserted-Identity : <sip:6@h>"))
+		synctest.Wait()
+		for name, want := range map[string]string{
+			"Supported": "timer|100rel", "Session-Expires": "1800", "Refer-To": "<sip:3@h>", "Referred-By": "<sip:4@h>", "Event": "dialog",
+			"Allow-Events": "dialog", "Subject": "hello", "P-Asserted-Identity": "<sip:5@h>|<sip:6@h>",
+		} {
+			if all := strings.Join(got.All(name), "|"); all != want || got.Get(name) == "" {
+				t.Errorf("%s: %q, want %q", name, all, want)
+			}
+		}
+	})
+}
+
+// Keep-alives from any number of ports cost a counter, not memory.
+func TestKeepAlivesLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		b := n.start(t, "192.0.2.2:5060")
+		for port := range uint16(2000) {
+			n.send(netip.AddrPortFrom(netip.MustParseAddr("192.0.2.9"), port+1), b.addr, []byte("\r\n\r\n"))
+		}
+		synctest.Wait()
+		if got := b.Stats().KeepAlives.Load(); got != 2000 || b.Stats().ServerTx.Load() != 0 {
+			t.Errorf("%d keep-alives", got)
+		}
+	})
 }
 
 func TestRefusalsNameWhatIsUnsupported(t *testing.T) {

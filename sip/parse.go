@@ -120,11 +120,11 @@ func (p *parser) startLine(line string) message {
 		p.fail(MalformedStart)
 		return message{}
 	}
-	if third != "SIP/2.0" {
-		p.refuse(505, MalformedVersion)
-	}
-	if strings.ContainsAny(second, "<>\" ") || second == "" {
+	switch {
+	case !isBareURI(second) || strings.ContainsAny(third, " \t"):
 		p.fail(MalformedStart)
+	case third != "SIP/2.0":
+		p.refuse(505, MalformedVersion)
 	}
 	return message{req: &Request{Method: Method(first), URI: second}}
 }
@@ -174,7 +174,6 @@ type fields struct {
 	maxForwards int
 	length      int // -1: no Content-Length
 	rest        Headers
-	viaHeaders  []string
 	seen        [singles]bool
 }
 
@@ -203,7 +202,7 @@ func (p *parser) fields(headers Headers) *fields {
 	for _, h := range headers {
 		switch h.Name {
 		case "Via":
-			f.viaHeaders = append(f.viaHeaders, h.Value)
+			f.vias = appendList(f.vias, h.Value)
 		case "From":
 			p.single(f, singleFrom)
 			f.from = h.Value
@@ -240,7 +239,6 @@ func (p *parser) fields(headers Headers) *fields {
 
 // ends reads Via, From and To.
 func (p *parser) ends(f *fields) {
-	f.vias = splitList(f.viaHeaders)
 	if len(f.vias) == 0 || f.from == "" || f.to == "" || f.callID == "" || f.cseqMethod == "" {
 		p.err = &parseError{0, MalformedMissing} // no response could be matched to it
 	}

@@ -55,12 +55,13 @@ func (e *Endpoint) refusal(req *Request) (status int, extra []Header) {
 	if req.Method == ACK || req.Method == CANCEL {
 		return 0, nil
 	}
-	uri, err := ParseURI(req.URI)
-	if err != nil {
-		return 400, nil
-	}
-	if uri.Scheme != "sip" && uri.Scheme != "sips" && uri.Scheme != "tel" {
+	switch scheme, _, _ := strings.Cut(req.URI, ":"); strings.ToLower(scheme) {
+	case "sip", "sips", "tel":
+	default:
 		return 416, nil
+	}
+	if _, err := ParseURI(req.URI); err != nil {
+		return 400, nil
 	}
 	for _, tag := range splitList(req.Headers.All("Require")) {
 		if !slices.Contains(e.cfg.Supported, strings.ToLower(tag)) {
@@ -91,7 +92,7 @@ func (e *Endpoint) refuse(req *Request, src Peer, status int, extra ...Header) {
 	e.stats.Refused.Add(1)
 	out := packet{raw: res.encode(), status: status, dest: res.dest, flow: res.flow}
 	// Sent by the shard, so that the reader of one connection never waits for another.
-	_ = e.shard(req.CallID).command(func(time.Time) { e.transmit(out, nil) })
+	e.post(req.CallID, event{do: func(time.Time) { e.transmit(out, nil) }})
 }
 
 // stableTag is the To-tag of responses that are made without call control: the

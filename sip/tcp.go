@@ -74,6 +74,9 @@ func (t *connTable) run(ctx context.Context) {
 		break
 	}
 	for _, c := range t.starts.close() {
+		if c.accept != nil {
+			c.accept.Close()
+		}
 		t.remove(c, errConnClosed)
 	}
 	wg.Wait()

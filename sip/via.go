@@ -24,7 +24,9 @@ func parseVia(value string) (v via, ok bool) {
 	}
 	transport, sentBy, _ := strings.Cut(strings.TrimSpace(parts[2]), " ")
 	v.transport, v.params = transport, params
-	v.sentBy = strings.ToLower(strings.Join(strings.Fields(sentBy), "")) // "host : port" is legal
+	if v.sentBy = strings.ToLower(strings.TrimSpace(sentBy)); strings.ContainsAny(v.sentBy, " \t") {
+		v.sentBy = strings.Join(strings.Fields(v.sentBy), "") // "host : port" is legal
+	}
 	v.branch, _ = param(params, "branch")
 	_, v.rport = param(params, "rport")
 	host, port := splitHostPort(v.sentBy)
@@ -42,7 +44,7 @@ func (r *Request) arrived(src Peer) {
 		top = setRport(top, src.Addr.Port())
 	}
 	if r.rport || !literal || sentBy.Addr() != src.Addr.Addr() {
-		top += ";received=" + src.Addr.Addr().String()
+		top += ";received=" + src.Addr.Addr().WithZone("").String()
 	}
 	r.vias[0] = top
 	if !r.rport || src.Transport == TCP {
