@@ -15,7 +15,6 @@ import (
 	"tandem/cluster"
 	"tandem/fsm"
 	"tandem/media"
-	"tandem/sip"
 )
 
 // Bounds and periods that are the same everywhere.
