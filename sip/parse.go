@@ -102,31 +102,30 @@ func (p *parser) line() string {
 }
 
 func (p *parser) startLine(line string) message {
-	first, rest, ok := strings.Cut(line, " ")
-	second, third, ok2 := strings.Cut(rest, " ")
-	if !ok || !ok2 {
-		p.fail(MalformedStart)
-		return message{}
-	}
+	first, rest, _ := strings.Cut(line, " ")
 	if strings.HasPrefix(first, "SIP/") {
-		status, err := strconv.Atoi(second)
-		if first != "SIP/2.0" || err != nil || len(second) != 3 || status < 100 || status > 699 {
+		code, phrase, _ := strings.Cut(rest, " ")
+		status, err := strconv.Atoi(code)
+		if first != "SIP/2.0" || err != nil || len(code) != 3 || status < 100 || status > 699 {
 			p.fail(MalformedStart)
 			return message{}
 		}
-		return message{res: &Response{Status: status, Reason: third}}
+		return message{res: &Response{Status: status, Reason: phrase}}
 	}
-	if !isToken(first) || !strings.HasPrefix(third, "SIP/") {
+	trimmed := strings.TrimRight(rest, " \t")
+	blank := strings.LastIndexByte(trimmed, ' ')
+	if !isToken(first) || blank < 0 || !strings.HasPrefix(trimmed[blank+1:], "SIP/") {
 		p.fail(MalformedStart)
 		return message{}
 	}
+	uri, version := trimmed[:blank], trimmed[blank+1:]
 	switch {
-	case !isBareURI(second) || strings.ContainsAny(third, " \t"):
+	case !isBareURI(uri) || trimmed != rest:
 		p.fail(MalformedStart)
-	case third != "SIP/2.0":
+	case version != "SIP/2.0":
 		p.refuse(505, MalformedVersion)
 	}
-	return message{req: &Request{Method: Method(first), URI: second}}
+	return message{req: &Request{Method: Method(first), URI: uri}}
 }
 
 func (p *parser) headers() Headers {
