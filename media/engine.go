@@ -23,7 +23,7 @@ type engine interface {
 
 // link is a session's sockets in an engine.
 type link interface {
-	// close closes the sockets and waits until no packet is in flight.
+	// close closes the sockets, at once or shortly after.
 	close() error
 }
 

@@ -73,10 +73,8 @@ func (e *epollEngine) attach(s *Session, conns [lanes]net.PacketConn) error {
 		}
 		l.fds[i] = fd
 	}
-	done := make(chan error, 1)
-	l.loop.submit(change{link: l, done: done})
-	if err := <-done; err != nil {
-		return err
+	if err := l.loop.add(l); err != nil {
+		return errors.Join(err, l.close())
 	}
 	for i, c := range conns {
 		if err := c.Close(); err != nil {
@@ -89,9 +87,7 @@ func (e *epollEngine) attach(s *Session, conns [lanes]net.PacketConn) error {
 func (e *epollEngine) close() error {
 	var errs error
 	for _, loop := range e.loops {
-		done := make(chan error, 1)
-		loop.submit(change{stop: true, done: done})
-		errs = errors.Join(errs, <-done)
+		errs = errors.Join(errs, loop.close())
 	}
 	return errs
 }
@@ -121,39 +117,40 @@ type epollLink struct {
 	fds     [lanes]int32
 }
 
+// close takes the sockets out of the loop, which closes them within a tick: it
+// may be using them just now.
 func (l *epollLink) close() error {
-	done := make(chan error, 1)
-	l.loop.submit(change{link: l, stop: true, done: done})
-	return <-done
+	l.loop.mu.Lock()
+	for _, fd := range l.fds {
+		l.loop.sockets[fd] = socketRef{}
+		l.loop.doomed = append(l.loop.doomed, fd)
+	}
+	l.loop.mu.Unlock()
+	l.loop.wake()
+	return nil
 }
 
-// change is what other goroutines ask of a loop: to add a link, to close one,
-// or, without a link, to end.
-type change struct {
-	link *epollLink
-	stop bool
-	done chan error // capacity 1
-}
-
-// epollLoop is one thread that owns the sockets given to it.
+// epollLoop is one thread that serves the sockets given to it.
 type epollLoop struct {
-	now   func() time.Duration
-	log   *slog.Logger
-	epoll int
-	wakeR int // a pipe that ends the wait
-	wakeW int
+	now     func() time.Duration
+	log     *slog.Logger
+	epoll   int
+	wakeR   int // a pipe that ends the wait
+	wakeW   int
+	stopped chan error // capacity 1: what run returned
 
-	mu      sync.Mutex // guards changes
-	changes []change   // at most two for each session: bounded by the ports
+	mu       sync.Mutex  // guards those below; held for no system call
+	sockets  []socketRef // by descriptor
+	doomed   []int32     // sockets of closed links, for run to close
+	stopping bool
 
-	sockets []socketRef // by descriptor; used by run only
-	buffer  [maxPacket]byte
-	src     syscall.RawSockaddrInet6 // large enough for both families
-	dst4    syscall.RawSockaddrInet4
-	dst6    syscall.RawSockaddrInet6
+	buffer [maxPacket]byte          // from here on used by run only
+	src    syscall.RawSockaddrInet6 // large enough for both families
+	dst4   syscall.RawSockaddrInet4
+	dst6   syscall.RawSockaddrInet6
 }
 
-// socketRef finds the link and lane of a descriptor.
+// socketRef finds the link and lane of a descriptor; no link: nothing to serve.
 type socketRef struct {
 	link *epollLink
 	at   lane
@@ -164,7 +161,7 @@ func newEpollLoop(now func() time.Duration, log *slog.Logger) (*epollLoop, error
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	l := &epollLoop{now: now, log: log, epoll: epoll}
+	l := &epollLoop{now: now, log: log, epoll: epoll, stopped: make(chan error, 1)}
 	var pipe [2]int
 	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
 		return nil, errors.Join(os.NewSyscallError("pipe2", err), syscall.Close(epoll))
@@ -179,20 +176,26 @@ func newEpollLoop(now func() time.Duration, log *slog.Logger) (*epollLoop, error
 // run serves the sockets until it is told to stop.
 func (l *epollLoop) run() {
 	var events [maxEvents]syscall.EpollEvent
+	var refs [maxEvents]socketRef
 	idle := 0
 	for {
 		n := l.ready(events[:], idle >= idleTicks)
+		doomed, stopping := l.resolve(events[:n], refs[:n])
 		now := l.now()
-		woken := false
-		for _, event := range events[:n] {
-			if int(event.Fd) == l.wakeR {
-				woken = true
-				continue
+		for i, ref := range refs[:n] {
+			if ref.link != nil {
+				l.serve(ref.link, ref.at, now)
+			} else if int(events[i].Fd) == l.wakeR {
+				l.drain()
 			}
-			ref := l.sockets[event.Fd]
-			l.serve(ref.link, ref.at, now)
 		}
-		if woken && !l.change() {
+		for _, fd := range doomed {
+			if err := syscall.Close(int(fd)); err != nil {
+				l.log.Warn("close media socket", "err", err)
+			}
+		}
+		if stopping {
+			l.stopped <- l.free()
 			return
 		}
 		if n > 0 {
@@ -204,6 +207,21 @@ func (l *epollLoop) run() {
 			time.Sleep(tick)
 		}
 	}
+}
+
+// resolve finds the links of ready descriptors, and takes what is to be closed
+// after them: no later batch can refer to it.
+func (l *epollLoop) resolve(events []syscall.EpollEvent, refs []socketRef) (doomed []int32, stopping bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, event := range events {
+		refs[i] = socketRef{}
+		if int(event.Fd) < len(l.sockets) {
+			refs[i] = l.sockets[event.Fd]
+		}
+	}
+	doomed, l.doomed = l.doomed, nil
+	return doomed, l.stopping
 }
 
 // ready returns how many sockets are readable, waiting for the first if told so.
@@ -275,70 +293,49 @@ func (l *epollLoop) destination(to netip.AddrPort) (unsafe.Pointer, uintptr) {
 	return unsafe.Pointer(&l.dst6), unsafe.Sizeof(l.dst6)
 }
 
-// submit hands a change to the loop.
-func (l *epollLoop) submit(c change) {
-	l.mu.Lock()
-	l.changes = append(l.changes, c)
-	l.mu.Unlock()
-	_, err := syscall.Write(l.wakeW, []byte{0})
-	if err != nil && err != syscall.EAGAIN { // EAGAIN: a wake-up is waiting already
-		panic(fmt.Sprintf("media: invariant: the loop outlives its links: %v", err))
-	}
-}
-
-// change does what was asked, between two batches of packets. It returns false
-// when the loop has been told to end.
-func (l *epollLoop) change() bool {
-	var drain [64]byte
-	for {
-		if n, _ := syscall.Read(l.wakeR, drain[:]); n < len(drain) {
-			break
-		}
-	}
-	l.mu.Lock()
-	changes := l.changes
-	l.changes = nil
-	l.mu.Unlock()
-	for _, c := range changes {
-		switch {
-		case c.link == nil:
-			c.done <- l.free()
-			return false
-		case c.stop:
-			c.done <- l.remove(c.link)
-		default:
-			c.done <- l.add(c.link)
-		}
-	}
-	return true
-}
-
-// add begins to watch a link's sockets, or closes them when it cannot.
+// add begins to serve a link's sockets.
 func (l *epollLoop) add(link *epollLink) error {
+	l.mu.Lock()
 	for i, fd := range link.fds {
 		for int(fd) >= len(l.sockets) {
 			l.sockets = append(l.sockets, socketRef{})
 		}
 		l.sockets[fd] = socketRef{link: link, at: lane(i)}
 	}
+	l.mu.Unlock()
 	for _, fd := range link.fds {
 		if err := l.watch(fd); err != nil {
-			return errors.Join(err, l.remove(link))
+			return err
 		}
 	}
 	return nil
 }
 
-// remove closes a link's sockets, which also takes them out of the epoll.
-func (l *epollLoop) remove(link *epollLink) error {
-	var errs error
-	for _, fd := range link.fds {
-		l.sockets[fd] = socketRef{}
-		if err := syscall.Close(int(fd)); err != nil {
-			errs = errors.Join(errs, os.NewSyscallError("close", err))
+// wake ends the wait of run.
+func (l *epollLoop) wake() {
+	_, err := syscall.Write(l.wakeW, []byte{0})
+	if err != nil && err != syscall.EAGAIN { // EAGAIN: a wake-up is waiting already
+		panic(fmt.Sprintf("media: invariant: the loop outlives its links: %v", err))
+	}
+}
+
+// drain takes the wake-ups.
+func (l *epollLoop) drain() {
+	var b [64]byte
+	for {
+		if n, _ := syscall.Read(l.wakeR, b[:]); n < len(b) {
+			return
 		}
 	}
-	return errs
+}
+
+// close ends run, whose links were all closed before.
+func (l *epollLoop) close() error {
+	l.mu.Lock()
+	l.stopping = true
+	l.mu.Unlock()
+	l.wake()
+	return <-l.stopped
 }
 
 // watch asks for a descriptor's readable events, level-triggered.

@@ -48,7 +48,7 @@ func TestLearnPortBehindNAT(t *testing.T) {
 		if got := s.State().Learned[A].RTP; got != public.addr() {
 			t.Errorf("locked %s, want %s", got, public.addr())
 		}
-		events.expect(w.T, Event{EventLearned, A})
+		events.expect(w.T, Event{Kind: EventLearned, Side: A})
 		carrierEnd.rtp(s.Local(B).Port(), 3)
 		if got := public.got(); got != 3 {
 			t.Errorf("learned source got %d packets, want 3", got)

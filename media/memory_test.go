@@ -237,6 +237,12 @@ func (r *recorder) expect(t *testing.T, want ...Event) {
 	synctest.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for i, e := range r.list {
+		if silent := e.Kind == EventSilent || e.Kind == EventTimeout; silent == e.Since.IsZero() {
+			t.Errorf("event %v since %v", e.Kind, e.Since)
+		}
+		r.list[i].Since = time.Time{}
+	}
 	if !slices.Equal(r.list, want) {
 		t.Errorf("events %v, want %v", r.list, want)
 	}

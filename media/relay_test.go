@@ -239,20 +239,20 @@ func TestSilence(t *testing.T) {
 		a, b := w.peer(phone+":4000"), w.peer(carrier+":5000")
 		a.rtp(s.Local(A).Port(), learnPackets)
 		b.rtp(s.Local(B).Port(), learnPackets)
-		events.expect(w.T, Event{EventLearned, A}, Event{EventLearned, B})
+		events.expect(w.T, Event{Kind: EventLearned, Side: A}, Event{Kind: EventLearned, Side: B})
 		for range 60 {
 			a.rtp(s.Local(A).Port(), 1)
 			time.Sleep(100 * time.Millisecond)
 		}
-		events.expect(w.T, Event{EventSilent, B})
+		events.expect(w.T, Event{Kind: EventSilent, Side: B})
 		for range 60 {
 			a.rtp(s.Local(A).Port(), 1)
 			time.Sleep(100 * time.Millisecond)
 		}
-		events.expect(w.T, Event{EventTimeout, B})
+		events.expect(w.T, Event{Kind: EventTimeout, Side: B})
 		b.rtp(s.Local(B).Port(), 1) // it comes back, and stops again
 		time.Sleep(7 * time.Second)
-		events.expect(w.T, Event{EventSilent, A}, Event{EventSilent, B})
+		events.expect(w.T, Event{Kind: EventSilent, Side: A}, Event{Kind: EventSilent, Side: B})
 		held := at(phone + ":4000")
 		held.Direction = SendOnly
 		w.setRemote(s, A, held)
@@ -262,7 +262,7 @@ func TestSilence(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		events.expect(w.T)
 		time.Sleep(8 * time.Second)
-		events.expect(w.T, Event{EventSilent, A}, Event{EventSilent, B}, Event{EventTimeout, A}, Event{EventTimeout, B})
+		events.expect(w.T, Event{Kind: EventSilent, Side: A}, Event{Kind: EventSilent, Side: B}, Event{Kind: EventTimeout, Side: A}, Event{Kind: EventTimeout, Side: B})
 	})
 }
 
@@ -286,7 +286,7 @@ func TestSilenceDefaults(t *testing.T) {
 		time.Sleep(59 * time.Second)
 		events.expect(w.T)
 		time.Sleep(2 * time.Second)
-		events.expect(w.T, Event{EventSilent, A}, Event{EventSilent, B})
+		events.expect(w.T, Event{Kind: EventSilent, Side: A}, Event{Kind: EventSilent, Side: B})
 		if got := w.relay.Totals().Sessions; got != 0 {
 			t.Errorf("%d sessions open", got)
 		}

@@ -46,8 +46,9 @@ const (
 
 // Event tells the owner of a call something about its media.
 type Event struct {
-	Kind EventKind
-	Side Side
+	Kind  EventKind
+	Side  Side
+	Since time.Time // EventSilent and EventTimeout: newest packet, or begin of the wait
 }
 
 // Remote is what a side's SDP and its signalling say about its media.
@@ -130,6 +131,7 @@ type Session struct {
 	anySource bool
 	raised    [2]uint8 // events to be told, a bit for each kind, by side
 	queued    bool     // the session is in the relay's list of such
+	ended     bool     // closed: nothing is relayed any more
 }
 
 // leg is the state of one side.
@@ -227,6 +229,9 @@ func (s *Session) restore(state State) error {
 func (s *Session) Close() error {
 	var err error
 	s.ending.Do(func() {
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
 		err = s.link.close()
 		s.relay.forget(s)
 	})
@@ -240,6 +245,9 @@ func (s *Session) route(at lane, b []byte, src netip.AddrPort, now time.Duration
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from, peer := &s.legs[side], &s.legs[side.Other()]
+	if s.ended {
+		return 0, netip.AddrPort{}, false
+	}
 	if len(b) > maxPacket {
 		return from.drop(DropOversize)
 	}
@@ -327,13 +335,18 @@ func (l *leg) drop(why DropReason) (lane, netip.AddrPort, bool) {
 func (s *Session) oversize(at lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.legs[at.side()].flow.counts.Dropped[DropOversize]++
+	if !s.ended {
+		s.legs[at.side()].drop(DropOversize)
+	}
 }
 
 // unsent takes back the count of a packet that the system refused to send.
 func (s *Session) unsent(at lane, size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ended {
+		return // the figures are final
+	}
 	c := &s.legs[at.side()].flow.counts
 	c.Relayed--
 	c.RelayedBytes -= uint64(size)

@@ -23,15 +23,23 @@ func (s *Session) raise(kind EventKind, side Side) {
 // tell calls Notify for what was raised.
 func (s *Session) tell() {
 	s.mu.Lock()
-	raised := s.raised
+	var events []Event
+	for side, bits := range s.raised {
+		for kind := EventLearned; kind < eventKinds; kind++ {
+			if bits&(1<<kind) == 0 {
+				continue
+			}
+			e := Event{Kind: kind, Side: Side(side)}
+			if kind == EventSilent || kind == EventTimeout {
+				e.Since = s.relay.start.Add(s.legs[side].expected())
+			}
+			events = append(events, e)
+		}
+	}
 	s.raised, s.queued = [2]uint8{}, false
 	s.mu.Unlock()
-	for side, bits := range raised {
-		for kind := EventLearned; kind < eventKinds; kind++ {
-			if bits&(1<<kind) != 0 {
-				s.notify(Event{Kind: kind, Side: Side(side)})
-			}
-		}
+	for _, e := range events {
+		s.notify(e)
 	}
 }
 
@@ -39,12 +47,12 @@ func (s *Session) tell() {
 func (s *Session) checkSilence(now time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.legs[A].sending() || !s.legs[B].sending() {
+	if s.ended || !s.legs[A].sending() || !s.legs[B].sending() {
 		return
 	}
 	for side := range s.legs {
 		l := &s.legs[side]
-		silent := now - max(l.awaited, l.flow.last)
+		silent := now - l.expected()
 		l.limit(s, EventSilent, Side(side), silent, s.policy.Alarm)
 		l.limit(s, EventTimeout, Side(side), silent, s.policy.End)
 	}
@@ -55,6 +63,9 @@ func (s *Session) checkSilence(now time.Duration) {
 func (l *leg) sending() bool {
 	return l.known && !l.remote.held() && l.remote.Direction == SendRecv
 }
+
+// expected is when the side's silence began.
+func (l *leg) expected() time.Duration { return max(l.awaited, l.flow.last) }
 
 // limit raises an event once for each time that a silence passes its limit.
 func (l *leg) limit(s *Session, kind EventKind, side Side, silent, limit time.Duration) {
