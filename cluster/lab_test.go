@@ -281,7 +281,9 @@ func (l *lab) kill(n *labNode) {
 	n.life.mu.Unlock()
 	n.host.kill()
 	n.stop()
+	n.mu.Lock()
 	n.c = nil
+	n.mu.Unlock()
 }
 
 // restart begins the next life.
@@ -302,7 +304,7 @@ func (l *lab) close() {
 func (l *lab) live() []*labNode {
 	var out []*labNode
 	for _, n := range l.nodes {
-		if n.c != nil {
+		if n.cluster() != nil {
 			out = append(out, n)
 		}
 	}
@@ -314,7 +316,7 @@ func (l *lab) leader() *labNode {
 	l.t.Helper()
 	for range 6000 {
 		for _, n := range l.live() {
-			if _, ok := n.c.sequencer.leads(); ok && n.c.raft.VerifyLeader().Error() == nil {
+			if _, ok := n.cluster().sequencer.leads(); ok && n.cluster().raft.VerifyLeader().Error() == nil {
 				return n
 			}
 		}
@@ -374,4 +376,41 @@ func (l *lab) compare(want int) string {
 		}
 	}
 	return ""
+}
+
+// alive and cluster are live and c for goroutines beside the script.
+func (l *lab) alive() []*labNode {
+	var out []*labNode
+	for _, n := range l.nodes {
+		if n.stillLives() {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (n *labNode) cluster() *Cluster {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.c
+}
+
+func (n *labNode) stillLives() bool { return n.cluster() != nil }
+
+func (n *labNode) getFatal() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.fatal
+}
+
+func (d *life) setHang(hang chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hang = hang
+}
+
+func (d *life) setFails(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fails = err
 }
