@@ -48,6 +48,7 @@ func (d *Candidate) fields(c *wire.Codec) {
 	digits(c, &d.Prefix)
 	rate(c, &d.Cost)
 	c.Uint(&d.CostVer)
+	digits(c, &d.CostPrefix)
 	i32(c, &d.Priority)
 	wire.Int(c, &d.Ring)
 	wire.Int(c, &d.FirstTry)

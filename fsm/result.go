@@ -88,22 +88,23 @@ type Plan struct {
 
 // Candidate is one routing gateway to try.
 type Candidate struct {
-	Gateway  string
-	Vendor   string // clearing account
-	Addrs    []Addr // alternates, in order
-	Host     string // host name to resolve when Addrs is empty
-	Via      string // "udp", "tcp"
-	Callee   string // as sent
-	Caller   string
-	Prefix   string // that matched
-	Cost     billing.Rate
-	CostVer  uint64
-	Priority int32
-	Ring     time.Duration // longest ringing; 0: system
-	FirstTry time.Duration // longest wait for the first 1xx; 0: system
-	Source   SourcePolicy
-	NAT      bool
-	Limit    time.Duration // conversation limit (F115); 0: none
+	Gateway    string
+	Vendor     string // clearing account
+	Addrs      []Addr // alternates, in order
+	Host       string // host name to resolve when Addrs is empty
+	Via        string // "udp", "tcp"
+	Callee     string // as sent
+	Caller     string
+	Prefix     string // that matched
+	Cost       billing.Rate
+	CostVer    uint64
+	CostPrefix string // that priced it
+	Priority   int32
+	Ring       time.Duration // longest ringing; 0: system
+	FirstTry   time.Duration // longest wait for the first 1xx; 0: system
+	Source     SourcePolicy
+	NAT        bool
+	Limit      time.Duration // conversation limit (F115); 0: none
 }
 
 // Skip is a gateway that was not chosen, and why.

@@ -11,28 +11,36 @@ import (
 func Int[T ~int64](c *Codec, v *T) {
 	i := int64(*v)
 	c.Int(&i)
-	*v = T(i)
+	if c.decoding {
+		*v = T(i)
+	}
 }
 
 // Uint encodes a named unsigned integer as Codec.Uint does.
 func Uint[T ~uint64](c *Codec, v *T) {
 	u := uint64(*v)
 	c.Uint(&u)
-	*v = T(u)
+	if c.decoding {
+		*v = T(u)
+	}
 }
 
 // U32 encodes a named 32-bit integer as Codec.U32 does.
 func U32[T ~uint32](c *Codec, v *T) {
 	u := uint32(*v)
 	c.U32(&u)
-	*v = T(u)
+	if c.decoding {
+		*v = T(u)
+	}
 }
 
 // U16 encodes a named 16-bit integer as Codec.U16 does.
 func U16[T ~uint16](c *Codec, v *T) {
 	u := uint16(*v)
 	c.U16(&u)
-	*v = T(u)
+	if c.decoding {
+		*v = T(u)
+	}
 }
 
 // Enum encodes one of the values 0 to last of a named small integer as a byte.
@@ -43,14 +51,18 @@ func Enum[T ~uint8](c *Codec, v *T, last T) {
 		c.Fail("%T is %d, at most %d: %w", *v, u, last, ErrMalformed)
 		return
 	}
-	*v = T(u)
+	if c.decoding {
+		*v = T(u)
+	}
 }
 
 // Text encodes a named string of at most limit bytes as Codec.String does.
 func Text[T ~string](c *Codec, v *T, limit int) {
 	s := string(*v)
 	c.String(&s, limit)
-	*v = T(s)
+	if c.decoding {
+		*v = T(s)
+	}
 }
 
 // eager is the number of elements for which a decoder makes room on the word

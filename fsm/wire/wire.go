@@ -51,7 +51,8 @@ var (
 // first error sticks: every later operation does nothing, so descriptions of
 // records need no error checks, and the values decoded up to there are not to
 // be used. A Codec may be reused with Reset and then allocates nothing but
-// what decoded values need.
+// what decoded values need. An encoder only reads the values that it is given, so
+// that several may encode the same record at once.
 type Codec struct {
 	buf      []byte // encoding: all that was written; decoding: the whole input
 	pos      int    // decoding: bytes consumed
@@ -197,14 +198,18 @@ func (c *Codec) Int(v *int64) {
 func (c *Codec) U16(v *uint16) {
 	u := uint64(*v)
 	c.ranged(&u, math.MaxUint16)
-	*v = uint16(u)
+	if c.decoding {
+		*v = uint16(u)
+	}
 }
 
 // U32 encodes as Uint does and refuses what does not fit 32 bits.
 func (c *Codec) U32(v *uint32) {
 	u := uint64(*v)
 	c.ranged(&u, math.MaxUint32)
-	*v = uint32(u)
+	if c.decoding {
+		*v = uint32(u)
+	}
 }
 
 // ranged is Uint with an upper limit.

@@ -1,0 +1,189 @@
+package fsm
+
+import (
+	"slices"
+	"time"
+
+	"tandem/billing"
+)
+
+// startCall opens a call, or refuses it. A call that is known already, from a
+// retransmission that another node saw, is answered as it was at first.
+func (s *State) startCall(cmd *Command, b *StartCall) Result {
+	if c := s.calls.get(b.Call); c != nil {
+		return Result{Code: CallExists, Plan: c.plan(), Grant: c.grant(c.Granted)}
+	}
+	if t := s.ended.get(b.Call); t != nil {
+		if t.Code != OK {
+			return Result{Code: t.Code, CDR: t.CDR}
+		}
+		return Result{Code: CallEnded, CDR: t.CDR, Fee: t.Fee}
+	}
+	d := s.decide(b)
+	s.countAttempt(d, cmd.Origin.Node, b)
+	at := s.eventTime(cmd, 0)
+	if d.code != OK {
+		return s.refuseCall(cmd, b, d, at)
+	}
+	c := s.open(cmd, b, d, at)
+	return Result{Plan: c.plan(), Grant: c.grant(c.Granted)}
+}
+
+// open holds the first slice and makes the record of the call.
+func (s *State) open(cmd *Command, b *StartCall, d *decision, at Time) *Call {
+	a := s.accounts.edit(d.account.ID)
+	held, err := a.Balance.Hold(d.slice.hold)
+	if err != nil {
+		panic("fsm: a slice is above what is available: " + err.Error())
+	}
+	a.Balance = held
+	a.Live++
+	a.CallsTotal++
+	w := rateWindow{a.SecondWindow, a.SecondCalls}.after(s.now, time.Second)
+	a.SecondWindow, a.SecondCalls = w.start, w.calls
+	in := s.mappings.edit(d.ingress.ID)
+	in.Live++
+	in.CallsTotal++
+	c := s.calls.put(b.Call, Call{
+		ID: b.Call, Owner: cmd.Origin.Node, Incarnation: cmd.Origin.Incarnation, Epoch: 1, State: CallStarting,
+		Account: a.ID, Ingress: in.ID, Source: b.Source, SourceVia: b.SourceVia,
+		Caller: d.caller, Callee: d.callee, RawCaller: b.Caller, RawCallee: b.Callee, SIPCallID: b.SIPCallID,
+		Candidates: d.routes, Skipped: d.skipped,
+		Rate: d.price.rate, RateTable: d.price.table, RateVer: d.price.version, RatePrefix: d.price.prefix, Area: d.price.area,
+		Currency: a.Currency, Hold: d.slice.hold, Slice: 1, Granted: d.slice.granted, LastGrant: d.slice.last,
+		MaxLength: d.maxLength, MediaMode: in.Media, Policy: in.Source, NAT: in.NAT,
+		Started: at, Alive: at, Invite: b.Invite, Offer: b.Offer, CallerMedia: b.MediaAddr,
+		Owners: []Owner{{Node: cmd.Origin.Node, Epoch: 1, Since: s.now}}, Flags: d.flags,
+	})
+	s.enter(c)
+	s.ix.add(c)
+	s.watchStart(c)
+	return c
+}
+
+// enter counts a call on the gateway that it is at, and leave takes it off.
+func (s *State) enter(c *Call) {
+	if g := s.routings.edit(c.gateway()); g != nil {
+		g.Live++
+		g.CallsTotal++
+		w := rateWindow{g.SecondWindow, g.SecondCalls}.after(s.now, g.CPSPeriod)
+		g.SecondWindow, g.SecondCalls = w.start, w.calls
+	}
+}
+
+func (s *State) leave(c *Call) {
+	if g := s.routings.edit(c.gateway()); g != nil && g.Live > 0 {
+		g.Live--
+	}
+}
+
+// gateway returns the egress that the call is at: the one that rings or
+// answered, at first the first candidate.
+func (c *Call) gateway() string { return c.candidate().Gateway }
+
+func (c *Call) candidate() *Candidate { return &c.Candidates[c.Candidate] }
+
+// plan returns the plan that StartCall gave.
+func (c *Call) plan() *Plan {
+	return &Plan{
+		Call: c.ID, Epoch: c.Epoch, Ingress: c.Ingress, Account: c.Account, Caller: c.Caller, Callee: c.Callee,
+		Candidates: c.Candidates, Skipped: c.Skipped, MaxDuration: c.MaxLength,
+		Media: c.MediaMode, Source: c.Policy, NAT: c.NAT,
+	}
+}
+
+// refuseCall writes the CDR of a call that was refused (F163, F164), and
+// remembers the answer for retransmissions.
+func (s *State) refuseCall(cmd *Command, b *StartCall, d *decision, at Time) Result {
+	if d.hit.Number != "" {
+		if k := s.blocks.edit(d.hit); k != nil {
+			k.Hits++
+			k.LastCall, k.Node = at, cmd.Origin.Node
+		}
+	}
+	refusal := d.code.Refusal()
+	r := CDR{
+		Call: b.Call, Mode: ModeNone, Source: b.Source, CallerMedia: b.MediaAddr, SIPCallIDA: b.SIPCallID,
+		RawCaller: b.Caller, RawCallee: b.Callee, Caller: d.caller, Callee: d.callee, Started: at, Ended: at,
+		EndedBy: ByServer, Reason: refusal.Reason, SIPStatus: refusal.Status, Q850: refusal.Q850,
+		Node: cmd.Origin.Node, Detail: d.detail,
+	}
+	if d.ingress != nil {
+		r.Ingress, r.Account = d.ingress.ID, d.ingress.Account
+	}
+	if d.account != nil {
+		r.Currency = d.account.Currency
+	}
+	wanted := s.set.RecordZero
+	if d.code == UnknownSource || d.code == CallerBlocked || d.code == CalleeBlocked {
+		r.Mode, wanted = ModeIllegal, s.set.RecordIllegal
+	}
+	res := Result{Code: d.code, Detail: d.detail}
+	if wanted {
+		res.CDR = s.record(r)
+	}
+	s.bury(b.Call, tombstone{At: s.now, Code: d.code, CDR: res.CDR})
+	return res
+}
+
+// record writes a CDR and returns its sequence.
+func (s *State) record(r CDR) uint64 {
+	s.head.CDRs++
+	r.Seq, r.Index = s.head.CDRs, s.index
+	s.out.CDRs = append(s.out.CDRs, r)
+	return r.Seq
+}
+
+// refusedCalls records calls that a node refused by itself, in bulk (ha.md 14).
+func (s *State) refusedCalls(cmd *Command, b *Refused) Result {
+	if b.Count == 0 {
+		return invalid("count", "0")
+	}
+	illegal := b.Reason == EndUnknownSource || b.Reason == EndBlocked
+	if illegal && !s.set.RecordIllegal || !illegal && !s.set.RecordZero {
+		return Result{}
+	}
+	first, last := max(b.First, b.Last, 0), max(min(b.First, b.Last), 0)
+	r := CDR{
+		Mode: ModeNone, Source: b.Source, RawCaller: b.Caller, RawCallee: b.Callee,
+		Started: s.now.Add(-min(first, longestAge)), Ended: s.now.Add(-min(last, longestAge)),
+		EndedBy: ByServer, Reason: b.Reason, SIPStatus: b.Status, Aggregate: b.Count, Node: cmd.Origin.Node,
+	}
+	if illegal {
+		r.Mode = ModeIllegal
+	}
+	return Result{CDR: s.record(r), Count: uint64(b.Count)}
+}
+
+// bury leaves a tombstone. Above the bound the oldest go before their time.
+func (s *State) bury(id CallID, t tombstone) {
+	s.ended.put(id, t)
+	s.ix.ended.push(dueKey[CallID]{t.At, id}, struct{}{})
+	for s.ended.count > maxEnded {
+		due, _ := s.ix.ended.pop()
+		s.exhume(due)
+	}
+}
+
+// exhume drops a tombstone, if it is the one that was due.
+func (s *State) exhume(due dueKey[CallID]) bool {
+	t := s.ended.get(due.key)
+	return t != nil && t.At == due.at && s.ended.remove(due.key)
+}
+
+// release frees what is left of an account's hold and tells who waits for it.
+func (s *State) release(a *Account, held billing.Amount) {
+	after, err := a.Balance.Release(held)
+	if err != nil {
+		panic("fsm: held " + a.Balance.Held.String() + ", released " + held.String() + ": " + err.Error())
+	}
+	a.Balance = after
+}
+
+// appendAttempts bounds the attempts of a call: the newest are kept.
+func appendAttempts(a []Attempt) []Attempt {
+	if len(a) > maxAttempts {
+		return slices.Clone(a[len(a)-maxAttempts:])
+	}
+	return a
+}

@@ -1,0 +1,179 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+
+	"tandem/billing"
+)
+
+// ErrInvariant: the books or the counters of a state do not add up.
+var ErrInvariant = errors.New("broken invariant")
+
+// Check verifies what has to hold at every index: in each currency all balances
+// sum up to zero; what accounts hold is the sum of their live calls' holds;
+// counters of live calls are right; and no account that may not owe has less
+// than nothing available. Its cost is that of the whole state: it is for tests,
+// checkers and restores.
+func (s *State) Check() error {
+	if err := s.checkSums(); err != nil {
+		return err
+	}
+	held := map[string]billing.Amount{}
+	accounts, ingresses, egresses := map[string]uint32{}, map[string]uint32{}, map[string]uint32{}
+	s.calls.each(func(_ CallID, c *Call) {
+		held[c.Account] += c.Hold
+		accounts[c.Account]++
+		ingresses[c.Ingress]++
+		egresses[c.gateway()]++
+	})
+	return errors.Join(s.checkAccounts(held, accounts), s.checkGateways(ingresses, egresses))
+}
+
+func (s *State) checkSums() error {
+	sums := map[string]billing.Amount{}
+	wrapped := false
+	add := func(currency string, a billing.Amount) {
+		sum, ok := sums[currency].Add(a)
+		wrapped = wrapped || !ok
+		sums[currency] = sum
+	}
+	// In order, so that partial sums and with them overflow do not depend on it.
+	for _, k := range s.houses.keys() {
+		add(k.Currency, s.houses.get(k).Funds)
+	}
+	for _, id := range s.accounts.keys() {
+		a := s.accounts.get(id)
+		add(a.Currency, a.Balance.Funds)
+	}
+	if wrapped {
+		return nil // more money than an Amount can say: nothing to compare with
+	}
+	first := ""
+	for currency, sum := range sums {
+		if sum != 0 {
+			first = earlier(first, fmt.Sprintf("all balances in %s sum up to %s", currency, sum))
+		}
+	}
+	if first != "" {
+		return fmt.Errorf("%s: %w", first, ErrInvariant)
+	}
+	return nil
+}
+
+func (s *State) checkAccounts(held map[string]billing.Amount, live map[string]uint32) error {
+	first := ""
+	s.accounts.each(func(id string, a *Account) {
+		b := a.Balance
+		switch {
+		case b.Held != held[id]:
+			first = earlier(first, fmt.Sprintf("account %s holds %s, its calls %s", id, b.Held, held[id]))
+		case a.Live != live[id]:
+			first = earlier(first, fmt.Sprintf("account %s counts %d calls, there are %d", id, a.Live, live[id]))
+		case !b.Overdraft && b.Available() < 0:
+			first = earlier(first, fmt.Sprintf("account %s has %s available", id, b.Available()))
+		}
+	})
+	for id := range live {
+		if s.accounts.get(id) == nil {
+			first = earlier(first, fmt.Sprintf("a live call is charged to account %s, which is not there", id))
+		}
+	}
+	if first != "" {
+		return fmt.Errorf("%s: %w", first, ErrInvariant)
+	}
+	return nil
+}
+
+func (s *State) checkGateways(ingresses, egresses map[string]uint32) error {
+	first := ""
+	s.mappings.each(func(id string, g *MappingGateway) {
+		if g.Live != ingresses[id] {
+			first = earlier(first, fmt.Sprintf("mapping gateway %s counts %d calls, there are %d", id, g.Live, ingresses[id]))
+		}
+	})
+	s.routings.each(func(id string, g *RoutingGateway) {
+		if g.Live != egresses[id] {
+			first = earlier(first, fmt.Sprintf("routing gateway %s counts %d calls, there are %d", id, g.Live, egresses[id]))
+		}
+	})
+	if first != "" {
+		return fmt.Errorf("%s: %w", first, ErrInvariant)
+	}
+	return nil
+}
+
+// verify checks of restored records what Apply checks when they come in, so
+// that a snapshot that was made by nobody cannot make it panic.
+func (s *State) verify() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), ErrSnapshot))
+	}
+	for _, k := range s.params.keys() {
+		if name, _, err := ParseParameter(k, s.params.get(k).Value); err != nil || name != k {
+			bad("parameter %s", k)
+		}
+	}
+	for _, id := range s.mappings.keys() {
+		if _, r := s.prepare(&s.mappings.edit(id).Rules, false); r.Code != OK || s.mappings.get(id).ID != id {
+			bad("mapping gateway %s: %s", id, r.Detail)
+		}
+	}
+	for _, id := range s.routings.keys() {
+		g := s.routings.edit(id)
+		_, r := s.prepare(&g.Rules, true)
+		if r.Code == OK {
+			r = s.checkRouting(g)
+		}
+		if r.Code != OK || g.ID != id {
+			bad("routing gateway %s: %s", id, r.Detail)
+		}
+	}
+	for _, id := range s.calls.keys() {
+		c := s.calls.get(id)
+		if c.ID != id || int(c.Candidate) >= len(c.Candidates) || len(c.Owners) == 0 {
+			bad("call %x", id)
+		}
+	}
+	for _, id := range s.accounts.keys() {
+		if s.accounts.get(id).ID != id {
+			bad("account %s", id)
+		}
+	}
+	for _, k := range s.versions.keys() {
+		if err := s.verifyVersion(k); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, id := range s.prices.keys() {
+		t := s.prices.get(id)
+		if t.Active != 0 && s.versions.get(versionKey{id, t.Active}) == nil {
+			bad("rate table %s: version %d is not there", id, t.Active)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// verifyVersion checks the rows of a version.
+func (s *State) verifyVersion(k versionKey) error {
+	v := s.versions.get(k)
+	last, rows := "", uint32(0)
+	for i := range min(v.Chunks, maxChunks) {
+		chunk := s.chunks.get(chunkKey{k, i})
+		if chunk == nil {
+			return fmt.Errorf("rate table %s, version %d: chunk %d is not there: %w", k.Table, k.Version, i, ErrSnapshot)
+		}
+		for j := range chunk.Rows {
+			if err := checkRow(&chunk.Rows[j], last, rows == 0); err != nil {
+				return fmt.Errorf("rate table %s, version %d: %w: %w", k.Table, k.Version, err, ErrSnapshot)
+			}
+			last = chunk.Rows[j].Prefix
+			rows++
+		}
+	}
+	if rows != v.Rows {
+		return fmt.Errorf("rate table %s, version %d: %d rows of %d: %w", k.Table, k.Version, rows, v.Rows, ErrSnapshot)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package fsm
+
+import (
+	"slices"
+
+	"tandem/fsm/wire"
+)
+
+const (
+	// checkpointEvery is the distance of the indexes at which replicas compare
+	// their hashes (ha.md 16).
+	checkpointEvery = 1024
+	// keptCheckpoints is how many a replica remembers for those who lag.
+	keptCheckpoints = 64
+)
+
+// Checkpoint is the state's hash at an index.
+type Checkpoint struct {
+	Index uint64
+	Hash  Hash
+}
+
+// hasher computes the hashes of records.
+type hasher struct {
+	key [16]byte
+	buf []byte
+}
+
+// hashRecord hashes the kind, key and canonical bytes of a record.
+func hashRecord[K comparable, V any](h *hasher, s *shape[K, V], k K, v *V) sum128 {
+	c := wire.Encoder(append(h.buf[:0], byte(s.kind)))
+	s.encode(c, k, v)
+	h.buf = c.Buffer()
+	return sipHash(h.key, h.buf)
+}
+
+// header hashes what is in no table.
+func (h *hasher) header(head header) sum128 {
+	c := wire.Encoder(append(h.buf[:0], byte(recordHeader)))
+	head.fields(c)
+	h.buf = c.Buffer()
+	return sipHash(h.key, h.buf)
+}
+
+// body hashes what an administrative command asks for.
+func (h *hasher) body(cmd *Command) Hash {
+	b, ok := cmd.Body.(content)
+	if !ok {
+		return Hash{}
+	}
+	c := wire.Encoder(append(h.buf[:0], byte(b.Kind())))
+	b.fields(c)
+	h.buf = c.Buffer()
+	return sipHash(h.key, h.buf).hash()
+}
+
+// Hash returns the hash of all records. It costs as much as was changed since
+// it was last computed, at most checkpointEvery entries ago.
+func (s *State) Hash() Hash {
+	sum := s.hasher.header(s.head)
+	for _, t := range s.tables {
+		t.rehash(&s.hasher)
+		sum = sum.add(t.total())
+	}
+	return sum.hash()
+}
+
+func (t *table[K, V]) total() sum128 { return t.sum }
+
+// checkpoint remembers the hash at this index.
+func (s *State) checkpoint() {
+	if len(s.checkpoints) == keptCheckpoints {
+		s.checkpoints = slices.Delete(s.checkpoints, 0, 1)
+	}
+	s.checkpoints = append(s.checkpoints, Checkpoint{Index: s.index, Hash: s.Hash()})
+}
+
+// Checkpoints returns the last hashes, oldest first. Replicas whose hashes
+// differ at the same index have diverged.
+func (s *State) Checkpoints() []Checkpoint { return slices.Clone(s.checkpoints) }
+
+// HashFull computes the hash of the view from every record, beside Apply, and
+// the same as the state would have from what it keeps per record. They differ
+// when a record was changed without its share, or by a flipped bit.
+func (v *View) HashFull() (full, kept Hash) {
+	h := &hasher{key: v.head.HashKey}
+	f := h.header(v.head)
+	k := f
+	for _, t := range v.tables {
+		tf, tk := t.sums(h)
+		f, k = f.add(tf), k.add(tk)
+	}
+	return f.hash(), k.hash()
+}
+
+// sums returns the sum of all records' hashes, and the sum that was kept,
+// brought up to date for the records that are known to have changed.
+func (t *tableView[K, V]) sums(h *hasher) (full, kept sum128) {
+	eachOf(t.layers, func(k K, v *V) { full = full.add(hashRecord(h, &t.shape, k, v)) })
+	kept = t.sum
+	view := table[K, V]{layers: t.layers}
+	dirty := slices.Clone(t.dirty)
+	slices.SortFunc(dirty, t.order)
+	for _, k := range slices.Compact(dirty) {
+		if r, _ := view.find(k); r != nil && !r.gone {
+			kept = kept.sub(r.sum).add(hashRecord(h, &t.shape, k, &r.value))
+		}
+	}
+	return full, kept
+}
