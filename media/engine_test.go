@@ -142,6 +142,44 @@ func TestEnginesOnLoopback(t *testing.T) {
 	}
 }
 
+// A packet that the system refuses to send is counted as such, not as relayed.
+func TestUnsent(t *testing.T) {
+	for name, wrap := range map[string]func(*net.UDPConn) net.PacketConn{"epoll": asIs, "plain": hidden} {
+		t.Run(name, func(t *testing.T) {
+			r := loopback(t, PortRange{27000, 27099}, wrap)
+			s, a, _ := realCall(t, r)
+			// From a socket bound to loopback nothing goes out to the network.
+			if err := s.SetRemote(B, at(carrier+":5000")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := a.WriteToUDPAddrPort(rtpPacket(1, 1, 1), s.Local(A)); err != nil {
+				t.Fatal(err)
+			}
+			deadline := time.Now().Add(10 * time.Second)
+			for s.Stats().From[A].Dropped[DropSend] == 0 && time.Now().Before(deadline) {
+				time.Sleep(time.Millisecond)
+			}
+			if f := s.Stats().From[A]; f.Packets != 1 || f.Relayed != 0 || f.RelayedBytes != 0 || f.Dropped[DropSend] != 1 {
+				t.Errorf("%+v", f)
+			}
+		})
+	}
+}
+
+// A conn that only fails is given up; it must not spin.
+func TestBrokenConn(t *testing.T) {
+	inBubble(t, func(w *world) {
+		s, a, b := w.call()
+		if err := w.net.conns[s.Local(A)].SetReadDeadline(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		b.rtp(s.Local(B).Port(), 1) // returns when nothing is left to do
+		if a.got() != 1 {
+			t.Error("the other direction stopped")
+		}
+	})
+}
+
 // Sessions come and go while others carry media; no packet strays.
 func TestEpollChurn(t *testing.T) {
 	r := loopback(t, PortRange{22000, 22399}, asIs)

@@ -147,6 +147,51 @@ func TestInjectionAfterLock(t *testing.T) {
 	}
 }
 
+// An attacker sprays packets on all ports while calls are set up and talk, some
+// behind NAT: none of his packets is relayed, and none is sent to him.
+func TestSpray(t *testing.T) {
+	inBubble(t, func(w *world) {
+		attacker := w.peer(rogue + ":4000")
+		far := w.peer(carrier + ":5000")
+		spray := func(sessions []*Session) {
+			for _, s := range sessions {
+				for port := range uint16(2) {
+					attacker.rtp(s.Local(A).Port()+port, 2)
+					attacker.rtp(s.Local(B).Port()+port, 2)
+					attacker.raw(s.Local(A).Port()+port, rtcpPacket(1))
+				}
+			}
+		}
+		var sessions []*Session
+		for i := range 10 {
+			s := w.open(SessionConfig{})
+			sessions = append(sessions, s)
+			spray(sessions)
+			private := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.5"), uint16(4000+i))
+			w.setRemote(s, A, Remote{RTP: private, Signalling: netip.MustParseAddr(phone)})
+			spray(sessions)
+			w.setRemote(s, B, at(carrier+":5000"))
+			spray(sessions)
+			nat := w.peer(fmt.Sprintf("%s:%d", phone, 61000+i))
+			for range learnPackets {
+				nat.rtp(s.Local(A).Port(), 1)
+				attacker.rtp(s.Local(A).Port(), 1)
+			}
+			far.rtp(s.Local(B).Port(), 1)
+			if nat.got() != 1 {
+				t.Error("the right end was not learned")
+			}
+		}
+		spray(sessions)
+		if got := far.got(); got != 10*learnPackets {
+			t.Errorf("%d packets relayed, want only the %d right ones", got, 10*learnPackets)
+		}
+		if got := attacker.got(); got != 0 {
+			t.Errorf("%d packets sent to the attacker", got)
+		}
+	})
+}
+
 // A rival who mixes in packets while a source is learned neither keeps it from
 // being locked nor is locked himself.
 func TestRivalWhileLearning(t *testing.T) {
@@ -300,6 +345,21 @@ func TestRTCP(t *testing.T) {
 		if b.got() != 0 || bReports.got() != 1 {
 			t.Error("rtcp-mux used although one side lacks it")
 		}
+	})
+}
+
+// The warning about SourceAny comes once for a call.
+func TestAnySourceWarnsOnce(t *testing.T) {
+	inBubble(t, func(w *world) {
+		var events recorder
+		s := w.open(SessionConfig{Notify: events.notify})
+		for i := range 2 {
+			remote := at(fmt.Sprintf("%s:%d", phone, 4000+i))
+			remote.Source = SourceAny
+			w.setRemote(s, A, remote)
+			w.peer(fmt.Sprintf("%s:%d", rogue, 4000+i)).rtp(s.Local(A).Port(), 1)
+		}
+		events.expect(w.T, Event{Kind: EventLearned, Side: A}, Event{Kind: EventAnySource, Side: A}, Event{Kind: EventLearned, Side: A})
 	})
 }
 

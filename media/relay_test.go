@@ -3,6 +3,8 @@ package media
 import (
 	"errors"
 	"net/netip"
+	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,6 +28,18 @@ func TestConfigNamesTheKey(t *testing.T) {
 		if _, err := New(c.cfg); err == nil || err.Error() != c.want {
 			t.Errorf("error %q, want %q", err, c.want)
 		}
+	}
+}
+
+func TestParseSource(t *testing.T) {
+	for text, want := range map[string]Source{"": SourceAuto, "auto": SourceAuto, "strict": SourceStrict, "any": SourceAny} {
+		got, err := ParseSource(text)
+		if err != nil || got != want || text != "" && got.String() != text {
+			t.Errorf("%q: %v %v", text, got, err)
+		}
+	}
+	if _, err := ParseSource("all"); err == nil {
+		t.Error("nonsense accepted")
 	}
 }
 
@@ -226,6 +240,62 @@ func TestReopen(t *testing.T) {
 			t.Error("reopened session is not locked")
 		}
 	})
+}
+
+// Reopen takes both ports or none, and refuses what is not its own.
+func TestReopenAllOrNothing(t *testing.T) {
+	inBubble(t, func(w *world) {
+		s := w.open(SessionConfig{})
+		held := s.State().Port[A]
+		free := uint16(20000)
+		for free == held || free == s.State().Port[B] {
+			free += 2
+		}
+		for _, ports := range [][2]uint16{{free, held}, {held, free}, {free, free}, {free, free + 1}, {free, 19998}, {20100, free}, {}} {
+			if _, err := w.relay.Reopen(SessionConfig{}, State{Port: ports}); !errors.Is(err, ErrPortTaken) {
+				t.Errorf("%v: %v", ports, err)
+			}
+			time.Sleep(quarantine)
+			if got := w.relay.Totals(); got.PortsInUse != 4 || got.PortsQuarantined != 0 {
+				t.Fatalf("%v: totals %+v", ports, got)
+			}
+		}
+		stored := State{Port: [2]uint16{free, free}}
+		stored.Port[B] += 2
+		for stored.Port[B] == held || stored.Port[B] == s.State().Port[B] {
+			stored.Port[B] += 2
+		}
+		stored.Remote[A] = at("127.0.0.1:4000").normal() // forbidden since it was stored
+		if _, err := w.relay.Reopen(SessionConfig{}, stored); !errors.Is(err, ErrDestination) {
+			t.Errorf("forbidden remote: %v", err)
+		}
+		stored.Remote[A] = Remote{}
+		if _, err := w.relay.Reopen(SessionConfig{}, stored); err != nil {
+			t.Errorf("the quarantine is for others: %v", err)
+		}
+	})
+}
+
+func TestStateErrors(t *testing.T) {
+	good, err := State{}.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := map[string][]byte{"empty": nil, "longer": append(slices.Clone(good), 0)}
+	for i := range good {
+		bad["cut at "+strconv.Itoa(i)] = good[:i]
+	}
+	for name, at := range map[string]int{"version": 0, "mux": 3, "source": 4, "direction": 5, "address": 10} {
+		b := slices.Clone(good)
+		b[at] = 9
+		bad[name] = b
+	}
+	for name, b := range bad {
+		state := State{Port: [2]uint16{1, 2}}
+		if err := state.UnmarshalBinary(b); !errors.Is(err, ErrState) || state.Port != [2]uint16{1, 2} {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestSilence(t *testing.T) {

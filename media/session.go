@@ -38,7 +38,7 @@ type EventKind uint8
 // The kinds of event.
 const (
 	EventLearned   EventKind = iota // a peer's address was locked: replicate State again
-	EventAnySource                  // Side's source was believed without proof (SourceAny)
+	EventAnySource                  // Side's source was believed without proof (SourceAny); once a session
 	EventSilent                     // no RTP from Side for Timeout.Alarm
 	EventTimeout                    // no RTP from Side for Timeout.End
 	eventKinds                      // number of kinds
@@ -293,16 +293,18 @@ func (s *Session) acceptRTP(l *leg, side Side, src netip.AddrPort, ssrc uint32, 
 	case learned:
 		s.raise(EventLearned, side)
 		if l.remote.Source == SourceAny {
-			s.followRTP(l, src)
-			s.anySource = true
-			s.raise(EventAnySource, side)
+			l.followRTP(src)
+			if !s.anySource {
+				s.anySource = true
+				s.raise(EventAnySource, side)
+			}
 		}
 	}
 	return true
 }
 
 // followRTP points RTCP at the source that RTP was learned from.
-func (s *Session) followRTP(l *leg, src netip.AddrPort) {
+func (l *leg) followRTP(src netip.AddrPort) {
 	if l.rtcp.allow == src.Addr() {
 		return
 	}
