@@ -112,7 +112,7 @@ func (c *Cluster) assemble() {
 	}
 	c.proposer = &proposer{
 		node: c.cfg.ID, incarnation: c.incarnation, clock: c.clock, replica: c.replica, leader: c.leader,
-		send: c.sendBatch, log: c.log, wake: make(chan struct{}, 1),
+		send: c.sendBatch, check: c.cfg.Check, log: c.log, wake: make(chan struct{}, 1),
 		open: map[uint64]*op{}, landed: map[*op]bool{}, low: 1, next: 1,
 	}
 	c.reader = &reader{ask: c.readIndex}

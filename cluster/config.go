@@ -39,6 +39,10 @@ type Config struct {
 	Snapshots raft.SnapshotStore
 	// Machine is the replicated state machine.
 	Machine Machine
+	// Check says whether a command's body can be decoded. It is asked before a
+	// command enters the log, by its node and by the leader, since an entry that
+	// no replica can decode stops them all. Nil: everything can.
+	Check func(body []byte) error
 	// Checkpoints returns the newest state hashes, newest first. Nil: hashes are
 	// not compared.
 	Checkpoints func() []Checkpoint
@@ -129,6 +133,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Check == nil {
+		c.Check = func([]byte) error { return nil }
 	}
 	if c.Notify == nil {
 		c.Notify = func(Event) {}

@@ -1,77 +1,79 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
+	"tandem/fsm"
 	"tandem/fsm/wire"
 )
 
-// The layout of a log entry: one frame (length, crc32c, version) that holds log
-// time and the envelopes, each behind its length. Envelopes are encoded by the
-// node that proposes and copied as bytes by the leader.
+// A log entry has the layout that package fsm defines, so that whoever holds
+// the log can replay it with nothing else. Envelopes are encoded by the node
+// that proposes and copied as bytes by the leader.
 const (
-	entryVersion = 1
-	entryKind    = 1
-
 	// Bounds of an entry. Cost is per entry, not per command; beyond 32 KiB an
 	// AppendEntries of 64 entries would pass 2 MiB (raft has no byte limit).
 	maxEntryCommands = 128
 	maxEntryBytes    = 32 << 10
 
 	// MaxCommand bounds one command's body, which may fill an entry alone.
-	MaxCommand = 512 << 10
+	MaxCommand = maxEnvelope - envelopeHead
 
-	maxEnvelope = MaxCommand + 512
+	maxEnvelope  = fsm.MaxCommand
+	envelopeHead = 256 // more than an envelope's head can take
+	ageSize      = 8
 )
 
-// code describes an envelope in both directions.
-func (e *Envelope) code(c *wire.Codec) {
+// head describes what lies between an envelope's age and its body.
+func (e *Envelope) head(c *wire.Codec) {
 	c.String(&e.Node, maxName)
 	c.Uint(&e.Incarnation)
 	c.Uint(&e.Seq)
 	c.Uint(&e.Low)
-	age := e.Age.Microseconds()
-	c.Int(&age)
-	e.Age = time.Duration(age) * time.Microsecond
 	c.Int(&e.Deadline)
-	c.Bytes(&e.Body, MaxCommand)
 }
 
-// encodeEnvelope returns the bytes of e.
+// encodeEnvelope returns e in the layout of fsm.AppendCommand.
 func encodeEnvelope(e Envelope) []byte {
-	c := wire.Encoder(make([]byte, 0, len(e.Body)+64))
-	e.code(c)
-	return c.Buffer()
+	b := make([]byte, 0, envelopeHead+len(e.Body))
+	c := wire.Encoder(binary.LittleEndian.AppendUint64(b, uint64(e.Age)))
+	e.head(c)
+	return append(c.Buffer(), e.Body...)
+}
+
+// decodeEnvelope reads an envelope. The body aliases b.
+func decodeEnvelope(b []byte) (e Envelope, err error) {
+	if len(b) < ageSize {
+		return e, fmt.Errorf("envelope of %d bytes: %w", len(b), wire.ErrTruncated)
+	}
+	e.Age = time.Duration(binary.LittleEndian.Uint64(b))
+	c := wire.Decoder(b[ageSize:])
+	e.head(c)
+	e.Body = c.Rest()
+	if err := c.Err(); err != nil {
+		return e, fmt.Errorf("envelope: %w", err)
+	}
+	return e, nil
 }
 
 // encodeEntry returns the bytes of an entry.
 func encodeEntry(at int64, envelopes [][]byte) []byte {
-	c := wire.Encoder(nil)
-	c.Int(&at)
-	wire.Slice(c, &envelopes, maxEntryCommands, func(c *wire.Codec, b *[]byte) { c.Bytes(b, maxEnvelope) })
-	return wire.AppendFrame(nil, entryVersion, entryKind, c.Buffer())
+	return fsm.AppendEntry(nil, fsm.Time(at), envelopes)
 }
 
 // decodeEntry reads an entry back.
 func decodeEntry(b []byte) (at int64, envelopes []Envelope, err error) {
-	f, rest, err := wire.ReadFrame(b, entryVersion)
+	t, commands, err := fsm.SplitEntry(b)
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(rest) > 0 || f.Kind != entryKind {
-		return 0, nil, fmt.Errorf("entry of kind %d with %d bytes behind it: %w", f.Kind, len(rest), wire.ErrMalformed)
-	}
-	c := wire.Decoder(f.Payload)
-	c.Int(&at)
-	wire.Slice(c, &envelopes, maxEntryCommands, func(c *wire.Codec, e *Envelope) {
-		var raw []byte
-		c.Bytes(&raw, maxEnvelope)
-		d := wire.Decoder(raw)
-		e.code(d)
-		if err := d.Finish(); err != nil {
-			c.Fail("envelope: %w", err)
+	envelopes = make([]Envelope, len(commands))
+	for i, b := range commands {
+		if envelopes[i], err = decodeEnvelope(b); err != nil {
+			return 0, nil, fmt.Errorf("command %d of %d: %w", i+1, len(commands), err)
 		}
-	})
-	return at, envelopes, c.Finish()
+	}
+	return int64(t), envelopes, nil
 }

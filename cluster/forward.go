@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 
 	"tandem/fsm/wire"
 )
@@ -59,6 +60,13 @@ func (c *Cluster) serveBatch(ctx context.Context, from string, b []byte) ([]byte
 	}
 	for i := range reqs {
 		reqs[i].origin = from
+		e, err := decodeEnvelope(reqs[i].envelope)
+		if err == nil {
+			err = c.cfg.Check(e.Body)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("batch of %s, command %d: %w", from, i, err)
+		}
 	}
 	out, err := c.sequence(ctx, reqs)
 	if err != nil {

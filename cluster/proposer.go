@@ -60,6 +60,7 @@ type proposer struct {
 	replica     *replica
 	leader      *leaderWatch
 	send        func(ctx context.Context, leader leaderInfo, batch []request) ([]outcome, error)
+	check       func(body []byte) error
 	log         *slog.Logger
 	wake        chan struct{} // capacity 1: something changed
 
@@ -109,6 +110,9 @@ func (p *proposer) submit(cmd Command, done func(Result, error)) *op {
 func (p *proposer) enqueue(o *op, now time.Time) error {
 	if len(o.cmd.Body) > MaxCommand || o.cmd.Lane >= lanes {
 		return fmt.Errorf("command of %d bytes in lane %d: at most %d bytes, lanes 0 to %d", len(o.cmd.Body), o.cmd.Lane, MaxCommand, lanes-1)
+	}
+	if err := p.check(o.cmd.Body); err != nil {
+		return fmt.Errorf("command refused: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
