@@ -1,0 +1,188 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func fillQueue(q *laneQueue[string], lane Lane, flow string, n, size int) {
+	for i := range n {
+		q.push(item[string]{value: fmt.Sprintf("%d%s%d", lane, flow, i), lane: lane, flow: flow, size: size})
+	}
+}
+
+func values(items []item[string]) []string {
+	var out []string
+	for _, it := range items {
+		out = append(out, it.value)
+	}
+	return out
+}
+
+func TestUrgentLanesGoFirstAndLeaveRoom(t *testing.T) {
+	var q laneQueue[string]
+	fillQueue(&q, LaneStart, "a", 50, 10)
+	fillQueue(&q, LaneExtend, "", 100, 10)
+	fillQueue(&q, LaneUrgent, "", 100, 10)
+	batch := q.take(maxEntryCommands)
+	count := map[Lane]int{}
+	for _, it := range batch {
+		count[it.lane]++
+	}
+	if count[LaneUrgent] != 100 || count[LaneExtend] != 20 || count[LaneStart] != startPlaces {
+		t.Errorf("batch of %v", count)
+	}
+	if !slices.IsSortedFunc(batch, func(a, b item[string]) int { return int(a.lane) - int(b.lane) }) {
+		t.Error("lanes are mixed")
+	}
+	if n := q.len(); n != 250-maxEntryCommands {
+		t.Errorf("%d left", n)
+	}
+}
+
+func TestFlowsTakeTurns(t *testing.T) {
+	var q laneQueue[string]
+	fillQueue(&q, LaneStart, "flood", 1000, 10)
+	fillQueue(&q, LaneStart, "b", 2, 10)
+	got := values(q.take(6))
+	want := []string{"2flood0", "2b0", "2flood1", "2b1", "2flood2", "2flood3"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestBatchBytes(t *testing.T) {
+	var q laneQueue[string]
+	fillQueue(&q, LaneUrgent, "", 10, 10<<10)
+	fillQueue(&q, LaneStart, "a", 1, 100)
+	if got := values(q.take(maxEntryCommands)); len(got) != 3 { // 2 × 10 KiB and the reserved start
+		t.Errorf("batch %v", got)
+	}
+	q = laneQueue[string]{}
+	fillQueue(&q, LaneStart, "a", 2, 100<<10)
+	if got := values(q.take(maxEntryCommands)); len(got) != 1 {
+		t.Errorf("batch %v: a large command goes alone", got)
+	}
+}
+
+func TestUnshiftRestoresTheOrder(t *testing.T) {
+	var q laneQueue[string]
+	fillQueue(&q, LaneUrgent, "", 3, 10)
+	fillQueue(&q, LaneStart, "a", 3, 10)
+	first := q.take(4)
+	q.unshift(first)
+	if again := q.take(4); !slices.Equal(values(again), values(first)) {
+		t.Errorf("%v, then %v", values(first), values(again))
+	}
+	if gone := q.removeIf(func(s string) bool { return strings.HasPrefix(s, "0") }); len(gone) != 2 || q.len() != 0 {
+		t.Errorf("removed %v, %d left", values(gone), q.len())
+	}
+}
+
+func TestPacerHoldsOnlyAStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pacer
+		p.arrived(1, time.Now())
+		p.left(time.Now())
+		if d := p.hold(time.Now()); d != 0 {
+			t.Errorf("idle: held %v", d)
+		}
+		for range 100 {
+			p.arrived(3, time.Now())
+			time.Sleep(time.Millisecond)
+		}
+		p.left(time.Now())
+		if d := p.hold(time.Now()); d != paceWindow {
+			t.Errorf("3 a millisecond: held %v", d)
+		}
+		time.Sleep(time.Second)
+		if d := p.hold(time.Now()); d != 0 {
+			t.Errorf("idle again: held %v", d)
+		}
+	})
+}
+
+// TestLaneStartIsBounded: while there is no leader 1,000 commands wait, the rest
+// is refused at once, and urgent commands still get in.
+func TestLaneStartIsBounded(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, l *lab) {
+		lead := l.leader()
+		for _, n := range l.nodes {
+			if n != lead {
+				l.kill(n)
+			}
+		}
+		time.Sleep(2 * time.Second) // the lease is over
+		var mu sync.Mutex
+		outcomes := map[error]int{}
+		done := func(_ Result, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes[err]++
+		}
+		for i := range 1500 {
+			lead.c.Submit(Command{Lane: LaneStart, Flow: fmt.Sprint(i % 7), Body: []byte("x")}, done)
+		}
+		for range 100 {
+			lead.c.Submit(Command{Lane: LaneUrgent, Body: []byte("y")}, done)
+		}
+		time.Sleep(5 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if outcomes[ErrBusy] != 500 || outcomes[ErrTimeout] != 1100 {
+			t.Errorf("outcomes %v", outcomes)
+		}
+	})
+}
+
+// TestEntriesAreBounded: a burst is packed into entries of at most 128 commands.
+func TestEntriesAreBounded(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, l *lab) {
+		l.leader()
+		var all sync.WaitGroup
+		for i := range 3000 {
+			all.Add(1)
+			l.nodes[i%3].c.Submit(Command{Lane: LaneExtend, Body: fmt.Append(nil, i)}, func(_ Result, err error) {
+				defer all.Done()
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		l.equal(3000)
+		sizes := l.nodes[0].m.sizes
+		if biggest := slices.Max(sizes); biggest > maxEntryCommands || len(sizes) > 100 {
+			t.Errorf("%d entries, the biggest of %d commands", len(sizes), biggest)
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, l *lab) {
+		l.leader()
+		c := l.nodes[0].c
+		ctx := context.Background()
+		if _, err := c.Propose(ctx, Command{Body: make([]byte, MaxCommand+1)}); err == nil {
+			t.Error("an oversized command was accepted")
+		}
+		if _, err := c.Propose(ctx, Command{Lane: lanes}); err == nil {
+			t.Error("an unknown lane was accepted")
+		}
+		if _, err := c.Propose(ctx, Command{Lane: LaneStart, Body: make([]byte, MaxCommand)}); err != nil {
+			t.Errorf("the largest command: %v", err)
+		}
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		if _, err := c.Propose(gone, Command{}); !errors.Is(err, ErrTimeout) {
+			t.Errorf("cancelled: %v", err)
+		}
+	})
+}
