@@ -361,6 +361,29 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }
 
+// BenchmarkOpen opens and closes a session with its four sockets.
+func BenchmarkOpen(b *testing.B) {
+	for name, wrap := range map[string]func(*net.UDPConn) net.PacketConn{"epoll": asIs, "plain": hidden} {
+		b.Run(name, func(b *testing.B) {
+			r := loopback(b, PortRange{1024, 31999}, wrap)
+			b.ReportAllocs()
+			for b.Loop() {
+				s, err := r.Open(SessionConfig{})
+				if errors.Is(err, ErrNoPorts) {
+					time.Sleep(quarantine)
+					continue
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkIdleCall reports the heap that an open session takes.
 func BenchmarkIdleCall(b *testing.B) {
 	for name, wrap := range map[string]func(*net.UDPConn) net.PacketConn{"epoll": asIs, "plain": hidden} {

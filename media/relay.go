@@ -59,6 +59,8 @@ type Relay struct {
 	watched chan struct{} // closed when the watcher has returned
 	wake    chan struct{} // capacity 1: wakes the watcher
 	plain   plainEngine
+	ending  sync.Once
+	err     error // of Close, written within ending
 
 	mu       sync.Mutex // guards those below; held for no I/O
 	ports    *ports
@@ -153,17 +155,6 @@ type Totals struct {
 	Dropped          [DropReasons]uint64 // not relayed, by DropReason
 }
 
-// add counts a session's packets.
-func (t *Totals) add(stats Stats) {
-	for _, flow := range stats.From {
-		t.Packets += flow.Relayed
-		t.Bytes += flow.RelayedBytes
-		for why, n := range flow.Dropped {
-			t.Dropped[why] += n
-		}
-	}
-}
-
 // Totals returns the relay's gauges and counters. The packet path keeps no
 // common counter; this sums over the sessions.
 func (r *Relay) Totals() Totals {
@@ -176,7 +167,7 @@ func (r *Relay) Totals() Totals {
 	t.PortsInUse = 2 * r.ports.held
 	t.PortsQuarantined = 2 * len(r.ports.resting)
 	for s := range r.sessions {
-		t.add(s.Stats())
+		s.tally(&t)
 	}
 	return t
 }
@@ -184,26 +175,21 @@ func (r *Relay) Totals() Totals {
 // Close ends all sessions and waits for the relay's goroutines. It must not be
 // called from a Notify function.
 func (r *Relay) Close() error {
-	r.mu.Lock()
-	first := !r.closed
-	r.closed = true
-	r.mu.Unlock()
-	if first {
+	r.ending.Do(func() {
+		r.mu.Lock()
+		r.closed = true
+		r.mu.Unlock()
+		r.opening.Wait()
 		close(r.closing)
-	}
-	<-r.watched
-	r.opening.Wait()
-	var errs error
-	for _, s := range r.open() {
-		errs = errors.Join(errs, s.Close())
-	}
-	r.mu.Lock()
-	fast := r.fast
-	r.mu.Unlock()
-	if fast != nil && first {
-		errs = errors.Join(errs, fast.close())
-	}
-	return errs
+		<-r.watched
+		for _, s := range r.open() {
+			r.err = errors.Join(r.err, s.Close())
+		}
+		if r.fast != nil {
+			r.err = errors.Join(r.err, r.fast.close())
+		}
+	})
+	return r.err
 }
 
 // now is the time since the relay's start, the form that sessions keep.
@@ -336,10 +322,9 @@ func (r *Relay) release(ports [2]uint16) {
 
 // forget drops an ended session, whose sockets are closed, and keeps its counts.
 func (r *Relay) forget(s *Session) {
-	stats := s.Stats()
 	r.mu.Lock()
 	delete(r.sessions, s)
-	r.past.add(stats)
+	s.tally(&r.past)
 	r.mu.Unlock()
 	r.release([2]uint16{s.legs[A].port, s.legs[B].port})
 }

@@ -133,6 +133,9 @@ func splitSDP(body []byte) ([]sdpLine, error) {
 	if len(body) > maxBody {
 		return nil, fmt.Errorf("%d bytes, at most %d: %w", len(body), maxBody, ErrSDP)
 	}
+	for bytes.HasSuffix(body, []byte("\n\r\n")) || bytes.HasSuffix(body, []byte("\n\n")) {
+		body = bytes.TrimSuffix(body[:len(body)-1], []byte{'\r'}) // empty lines at the end mean nothing
+	}
 	lines := make([]sdpLine, 0, 1+bytes.Count(body, []byte{'\n'}))
 	for raw := range bytes.Lines(body) {
 		l := sdpLine{number: len(lines) + 1, raw: raw}
@@ -205,11 +208,12 @@ func (p *parser) readOrigin(l sdpLine) error {
 	switch {
 	case p.origin || p.current != nil:
 		return l.errorf("misplaced o=")
-	case len(fields) != 6:
+	case len(fields) < 6:
 		return l.errorf("o= has %d fields, not 6", len(fields))
 	}
 	p.origin = true
-	p.d.SessionID, p.d.Version = fields[1], fields[2]
+	// Counted from the end: some user names contain spaces.
+	p.d.SessionID, p.d.Version = fields[len(fields)-5], fields[len(fields)-4]
 	return nil
 }
 

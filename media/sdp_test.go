@@ -99,6 +99,32 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
+// What some devices get wrong and nobody is harmed by.
+func TestTolerated(t *testing.T) {
+	good := sdpSamples()[0]
+	for name, body := range map[string]string{
+		"empty lines at the end": good + "\r\n\r\n",
+		"bare line feeds":        strings.ReplaceAll(good, "\r\n", "\n") + "\n",
+		"no end of line":         strings.TrimSuffix(good, "\r\n"),
+		"spaces in the user":     strings.Replace(good, "o=user1 ", "o=Some Phone 7 ", 1),
+		"odd ptime":              strings.Replace(good, "ptime:20", "ptime:20.0", 1),
+		"no subject":             strings.Replace(good, "s=-\r\n", "", 1),
+	} {
+		d, err := Parse([]byte(body))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		m, err := d.Audio()
+		if err != nil || d.SessionID != "53655765" || d.Version != "2353687637" || m.Ptime != 20*time.Millisecond {
+			t.Errorf("%s: %+v %v", name, d, err)
+		}
+		if _, err := Rewrite([]byte(body), Rewriting{Local: netip.MustParseAddrPort("203.0.113.1:20000")}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestRewriteToIPv6(t *testing.T) {
 	out, err := Rewrite([]byte(sdpSamples()[0]), Rewriting{Local: netip.MustParseAddrPort("[2001:db8::9]:20000")})
 	if err != nil || !strings.Contains(string(out), "c=IN IP6 2001:db8::9\r\n") {

@@ -125,6 +125,7 @@ type Session struct {
 	notify func(Event)
 	link   link // the sockets; set before the first packet can arrive
 	ending sync.Once
+	err    error // of Close, written within ending
 
 	mu        sync.Mutex // guards all below; held for no I/O
 	legs      [2]leg
@@ -194,6 +195,20 @@ func (s *Session) Stats() Stats {
 	return stats
 }
 
+// tally adds the session's packets to a relay's totals.
+func (s *Session) tally(t *Totals) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for side := range s.legs {
+		c := &s.legs[side].flow.counts
+		t.Packets += c.Relayed
+		t.Bytes += c.RelayedBytes
+		for why, n := range c.Dropped {
+			t.Dropped[why] += n
+		}
+	}
+}
+
 // State returns what another node needs to carry on.
 func (s *Session) State() State {
 	s.mu.Lock()
@@ -227,15 +242,14 @@ func (s *Session) restore(state State) error {
 
 // Close stops relaying and frees the ports. Stats stay readable.
 func (s *Session) Close() error {
-	var err error
 	s.ending.Do(func() {
 		s.mu.Lock()
 		s.ended = true
 		s.mu.Unlock()
-		err = s.link.close()
+		s.err = s.link.close()
 		s.relay.forget(s)
 	})
-	return err
+	return s.err
 }
 
 // route judges one datagram and says on which lane and where to send it; ok is

@@ -25,7 +25,7 @@ const (
 
 // StreamConfig describes an RTP end point.
 type StreamConfig struct {
-	Conn   net.PacketConn // not closed by the stream
+	Conn   net.PacketConn // stays open after Run, if it knows read deadlines
 	Remote netip.AddrPort // where to send; zero: nowhere until SetRemote
 	SSRC   uint32
 }
@@ -85,7 +85,8 @@ func (s *Stream) Run(ctx context.Context) error {
 	received := make(chan error, 1)
 	go func() { received <- s.receive() }()
 	sendErr := s.send(ctx)
-	// A deadline in the past ends the receiver's blocking read.
+	// A deadline in the past ends the receiver's blocking read; on a conn that
+	// knows no deadlines only closing does.
 	if err := s.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		sendErr = errors.Join(sendErr, fmt.Errorf("end receiver: %w", err), s.conn.Close())
 	}
