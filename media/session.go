@@ -137,7 +137,7 @@ type Session struct {
 
 // leg is the state of one side.
 type leg struct {
-	port      uint16 // local RTP port
+	port      uint16 // local RTP port; never changes
 	known     bool   // its SDP has come
 	remote    Remote // newest, normal
 	placed    Remote // the one that the latches were made from
