@@ -50,6 +50,7 @@ func fromRecord(rec fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, error
 	c.plan = fsm.Plan{
 		Call: rec.ID, Epoch: rec.Epoch, Ingress: rec.Ingress, Account: rec.Account, Caller: rec.Caller, Callee: rec.Callee,
 		Candidates: rec.Candidates, Skipped: rec.Skipped, MaxDuration: rec.MaxLength,
+		Media: rec.MediaMode, Source: rec.Policy, NAT: rec.NAT,
 	}
 	for side, b := range [][]byte{rec.DialogA, rec.DialogB} {
 		if len(b) == 0 {
@@ -64,7 +65,6 @@ func fromRecord(rec fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, error
 			version: r.dialog.SDPSent, received: r.dialog.SDPReceived,
 		}
 	}
-	c.plan.NAT = c.legs[media.A].dialog.NAT
 	return c, nil
 }
 
@@ -98,7 +98,6 @@ const maxJumps = 1 << 20
 
 func (c *Call) reopenMedia(rec *fsm.Call) {
 	if len(rec.Media) == 0 {
-		c.plan.Media = fsm.MediaOff
 		return
 	}
 	var state media.State

@@ -151,6 +151,8 @@ func (c *Call) started(now time.Time, ev committed) {
 			c.notStarted(ev.err)
 		}
 		c.phase = over
+	case ev.result.Code == fsm.CallExists && !c.ours():
+		c.phase = over // a retransmission: the node that has the call answers it
 	case ev.result.Code == fsm.OK || ev.result.Code == fsm.CallExists:
 		if ev.result.Plan == nil {
 			c.note(slog.LevelError, "plan is missing", "code", ev.result.Code)
@@ -176,6 +178,12 @@ func (c *Call) started(now time.Time, ev committed) {
 	}
 }
 
+// ours reports that the state says the call is this node's.
+func (c *Call) ours() bool {
+	rec, ok := c.kit.cfg.Records.Call(c.id)
+	return ok && rec.Owner == c.kit.cfg.Node
+}
+
 // notStarted answers a caller whose StartCall did not commit.
 func (c *Call) notStarted(err error) {
 	if errors.Is(err, cluster.ErrTimeout) {
@@ -191,8 +199,12 @@ func (c *Call) notStarted(err error) {
 // been written with the refusal.
 func (c *Call) refusedByState(r fsm.Result) {
 	c.count(RefusedState)
-	status, cause := refusal(r.Code)
-	c.refuse(status, cause, 0)
+	told := refusal(r.Code)
+	wait := time.Duration(0)
+	if told.RetryAfter {
+		wait = c.kit.cfg.RetryAfter
+	}
+	c.refuse(int(told.Status), told.Q850, wait)
 }
 
 // heldTooLong gives up on StartCall. A plan that still comes is voided.

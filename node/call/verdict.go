@@ -84,28 +84,16 @@ func (o outcome) endReason() fsm.EndReason {
 	return fsm.EndFailed
 }
 
-// refusal maps a refusal of the state machine to its SIP status and Q.850 cause.
-func refusal(code fsm.Code) (status int, cause uint8) {
-	switch code {
-	case fsm.UnknownSource, fsm.UnknownAccount, fsm.Locked, fsm.Expired, fsm.WrongAddress,
-		fsm.CallerForbidden, fsm.CalleeForbidden, fsm.CallerBlocked, fsm.CalleeBlocked:
-		return 403, 21
-	case fsm.NoMoney, fsm.DailySpend:
-		return 402, 21
-	case fsm.NoRate, fsm.NoRoute:
-		return 503, 3
-	case fsm.AccountLimit, fsm.GatewayLimit, fsm.CallerLimit:
-		return 503, 34
-	case fsm.CPSLimit:
-		return 503, 42
-	case fsm.BadNumber:
-		return 484, 28
-	case fsm.StaleCommand:
-		return 504, 102
-	case fsm.CallEnded, fsm.LostRace:
-		return 487, 0
+// refusal is how the caller is told of a code of the state machine, whether it is
+// a refusal of the call or a failure of the command.
+func refusal(code fsm.Code) fsm.Refusal {
+	if r := code.Refusal(); r.Status != 0 {
+		return r
 	}
-	return 500, 41
+	if code == fsm.CallEnded || code == fsm.LostRace {
+		return fsm.Refusal{Status: 487, Reason: fsm.EndCanceled}
+	}
+	return fsm.Refusal{Status: 500, Q850: 41, Reason: fsm.EndInternal}
 }
 
 // causeOf gives the Q.850 cause of a SIP status (RFC 3398 section 7.2.4.1); 0: none.

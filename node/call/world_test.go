@@ -1,0 +1,456 @@
+package call
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tandem/fsm"
+	"tandem/media"
+	"tandem/sip"
+)
+
+// The addresses of the little world of these tests.
+const (
+	callerAddr = "10.1.0.1:5060"
+	nodeAddr   = "10.0.0.1:5060"
+	gwOneAddr  = "10.2.0.1:5060"
+	gwTwoAddr  = "10.2.0.2:5060"
+)
+
+// world is a node between a caller and two gateways.
+type world struct {
+	t      *testing.T
+	net    *network
+	ledger *ledger
+	node   *node
+	caller *phone
+	one    *phone
+	two    *phone
+}
+
+// node is call control with its endpoint and relay, until it is killed.
+type node struct {
+	control *Control
+	relay   *media.Relay
+	stop    func()
+}
+
+// newWorld makes the world; it must be called inside a bubble.
+func newWorld(t *testing.T, funds string, change ...func(*Config)) *world {
+	t.Helper()
+	w := &world{t: t, net: newNetwork(), ledger: newLedger(t)}
+	w.ledger.setUp(t, funds, "10.1.0.0/16", map[string]string{"gw1": gwOneAddr, "gw2": gwTwoAddr})
+	w.caller = w.phone(callerAddr)
+	w.one, w.two = w.phone(gwOneAddr), w.phone(gwTwoAddr)
+	w.start(change...)
+	t.Cleanup(func() {
+		w.node.stop()
+		time.Sleep(2 * time.Minute) // what is under way ends
+	})
+	return w
+}
+
+// start runs the node.
+func (w *world) start(change ...func(*Config)) {
+	w.t.Helper()
+	cfg := Config{
+		Node: "n1", Key: []byte("0123456789abcdef"), Proposer: w.ledger, Outbox: w.ledger, Records: w.ledger, Shards: 2,
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	control, err := New(cfg)
+	w.check(err)
+	addr := netip.MustParseAddrPort(nodeAddr)
+	relay, err := media.New(media.Config{
+		IP: addr.Addr(), Listen: w.net.listen, Ports: media.PortRange{First: 20000, Last: 20999},
+	})
+	w.check(err)
+	line, err := control.Line(LineConfig{IP: addr.Addr(), Relay: relay})
+	w.check(err)
+	w.ledger.mu.Lock()
+	w.ledger.applied = func(out fsm.Applied) { dispatch(control, out) }
+	w.ledger.mu.Unlock()
+	conn, err := w.net.listen(addr)
+	w.check(err)
+	endpoint, err := sip.New(sip.Config{Packet: conn, Handler: line, Shards: 2})
+	w.check(err)
+	line.Serve(endpoint)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { w.noError(control.Run(ctx)) })
+	wg.Go(func() { w.noError(endpoint.Run(ctx)) })
+	w.node = &node{control: control, relay: relay, stop: sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+		w.noError(relay.Close())
+	})}
+}
+
+// dispatch is what a node does with the events of the state machine.
+func dispatch(c *Control, out fsm.Applied) {
+	for _, ev := range out.Events {
+		switch ev.Kind {
+		case fsm.EventCallEnded:
+			c.Ended(ev.Call, ev.Reason)
+		case fsm.EventAccountFunded:
+			c.Funded(ev.ID)
+		}
+	}
+}
+
+// adoptAll starts the node's next incarnation and adopts what it owned.
+func (w *world) adoptAll() {
+	w.t.Helper()
+	w.ledger.mu.Lock()
+	next := w.ledger.incarnation() + 1
+	w.ledger.mu.Unlock()
+	w.ledger.must(w.t, &fsm.NodeUp{Node: "n1", Incarnation: next, Level: fsm.Level})
+	for _, rec := range w.ledger.live() {
+		w.node.control.Adopt(rec, logTime())
+	}
+}
+
+func (w *world) check(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) noError(err error) {
+	if err != nil {
+		w.t.Error(err)
+	}
+}
+
+func (w *world) stat(c Counter) uint64 { return w.node.control.Stats().Get(c) }
+
+// over fails the test if anything is left of a call.
+func (w *world) over() {
+	w.t.Helper()
+	pause(40 * time.Second)
+	if n := w.node.control.Live(); n != 0 {
+		w.t.Errorf("%d calls are left in the node", n)
+	}
+	if n := len(w.ledger.live()); n != 0 {
+		w.t.Errorf("%d calls are left in the state", n)
+	}
+	if n := w.node.relay.Totals().Sessions; n != 0 {
+		w.t.Errorf("%d media sessions are left", n)
+	}
+	if held := w.ledger.account(w.t, "c1").Balance.Held; held != 0 {
+		w.t.Errorf("%s is still held", held)
+	}
+}
+
+// pause lets virtual time pass and waits until all is quiet.
+func pause(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// settle waits for what takes a few commits.
+func settle() { pause(20 * time.Millisecond) }
+
+// phone is a user agent: a test calls its methods, and scripts what it does with
+// the requests that come in.
+type phone struct {
+	*sip.Endpoint
+	t    *testing.T
+	addr netip.AddrPort
+	sdp  string
+
+	mu       sync.Mutex
+	invite   func(req *sip.Request, tx *sip.ServerTx) // nil: the INVITE stays unanswered
+	requests []*sip.Request                           // received, in order
+	txs      []*sip.ServerTx
+	gotten   []*sip.Response // to its INVITE
+	tx       *sip.ClientTx
+	out      *sip.Request
+	dialog   sip.Dialog
+	byes     int             // received and answered
+	bye      int             // status of the answer to its own BYE
+	again    []*sip.Response // to its re-INVITE or INFO
+}
+
+func (w *world) phone(at string) *phone {
+	w.t.Helper()
+	p := &phone{t: w.t, addr: netip.MustParseAddrPort(at), sdp: sdp(at, 40000, 1)}
+	conn, err := w.net.listen(p.addr)
+	w.check(err)
+	p.Endpoint, err = sip.New(sip.Config{Packet: conn, Handler: p, Shards: 1})
+	w.check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	w.t.Cleanup(func() {
+		cancel()
+		w.noError(<-done)
+	})
+	return p
+}
+
+func sdp(at string, port, version int) string {
+	ip := netip.MustParseAddrPort(at).Addr()
+	return fmt.Sprintf("v=0\r\no=- 7 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP 8 101\r\n"+
+		"a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n", version, ip, ip, port)
+}
+
+// call sends an INVITE to the node.
+func (p *phone) call(callee string, change ...func(*sip.InviteSpec)) {
+	p.t.Helper()
+	spec := sip.InviteSpec{
+		URI: "sip:" + callee + "@" + nodeAddr, Dest: sip.Peer{Addr: netip.MustParseAddrPort(nodeAddr)},
+		From: "<sip:4930123@" + p.addr.String() + ">", To: "<sip:" + callee + "@" + nodeAddr + ">",
+		CallID: p.NewIdentifier(), FromTag: "caller", Branch: sip.Branch(p.NewIdentifier()),
+		Contact: p.Contact("caller", sip.UDP), MaxForwards: 70, ContentType: sdpType, Body: []byte(p.sdp),
+	}
+	for _, f := range change {
+		f(&spec)
+	}
+	req, err := sip.NewInvite(spec)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.out = req
+	if p.tx, err = p.Endpoint.Request(req, sip.Options{}, p.response); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *phone) response(res *sip.Response, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		return
+	}
+	p.gotten = append(p.gotten, res)
+	if res.Status/100 == 2 {
+		d, err := sip.NewClientDialog(p.out, res)
+		if err != nil {
+			p.t.Error(err)
+			return
+		}
+		p.dialog = d
+		p.send(d.Ack())
+	}
+}
+
+func (p *phone) send(req *sip.Request) {
+	if err := p.Endpoint.Send(req); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// statuses returns the responses to the INVITE.
+func (p *phone) statuses() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []int
+	for _, res := range p.gotten {
+		list = append(list, res.Status)
+	}
+	return list
+}
+
+func (p *phone) want(statuses ...int) {
+	p.t.Helper()
+	if got := p.statuses(); !slices.Equal(got, statuses) {
+		p.t.Errorf("caller got %v, want %v", got, statuses)
+	}
+}
+
+// final returns the last response to the INVITE.
+func (p *phone) final() *sip.Response {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.gotten) == 0 {
+		p.t.Fatal("no response came")
+	}
+	return p.gotten[len(p.gotten)-1]
+}
+
+// Request records what comes in; BYE and OPTIONS are answered at once.
+func (p *phone) Request(req *sip.Request, tx *sip.ServerTx) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = append(p.requests, req)
+	p.txs = append(p.txs, tx)
+	switch req.Method {
+	case sip.INVITE:
+		if p.invite != nil {
+			p.invite(req, tx)
+		}
+	case sip.BYE:
+		p.byes++
+		p.reply(tx, req.Response(200, ""))
+	case sip.OPTIONS, sip.INFO:
+		p.reply(tx, req.Response(200, ""))
+	}
+}
+
+func (p *phone) reply(tx *sip.ServerTx, res *sip.Response) {
+	if err := tx.Respond(res); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// Canceled answers the INVITE.
+func (p *phone) Canceled(tx *sip.ServerTx, cancel *sip.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = append(p.requests, cancel)
+	p.txs = append(p.txs, nil)
+	for i, req := range p.requests {
+		if req.Method == sip.INVITE && req.CallID == cancel.CallID {
+			p.reply(tx, p.state(req).response(487))
+			_ = i
+		}
+	}
+}
+
+func (p *phone) AckTimeout(*sip.ServerTx)    {}
+func (p *phone) StrayResponse(*sip.Response) {}
+
+type callee struct {
+	sip.InviteState
+	p *phone
+}
+
+func (p *phone) state(req *sip.Request) callee { return callee{req.Invite("callee"), p} }
+
+func (c callee) response(status int) *sip.Response {
+	res := c.Response(status)
+	if status < 300 {
+		res.Headers.Add("Contact", "<"+c.p.Contact("callee", sip.UDP)+">")
+	}
+	return res
+}
+
+// last returns the newest request of a method, and its transaction.
+func (p *phone) last(m sip.Method) (*sip.Request, *sip.ServerTx) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.requests) - 1; i >= 0; i-- {
+		if p.requests[i].Method == m {
+			return p.requests[i], p.txs[i]
+		}
+	}
+	p.t.Fatalf("%s got no %s", p.addr, m)
+	return nil, nil
+}
+
+// count returns how many requests of a method came in.
+func (p *phone) count(m sip.Method) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, req := range p.requests {
+		if req.Method == m {
+			n++
+		}
+	}
+	return n
+}
+
+// says answers the newest INVITE; 18x and 2xx with SDP when withSDP.
+func (p *phone) says(status int, withSDP bool) {
+	p.t.Helper()
+	req, tx := p.last(sip.INVITE)
+	res := p.state(req).response(status)
+	if withSDP {
+		res.SetBody(sdpType, []byte(p.sdp))
+	}
+	p.reply(tx, res)
+	if status/100 == 2 && req.ToTag == "" {
+		state := req.Invite("callee")
+		d, err := state.Dialog(p.Contact("callee", sip.UDP))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.mu.Lock()
+		p.dialog = d
+		p.mu.Unlock()
+	}
+}
+
+// sendBye hangs up.
+func (p *phone) sendBye() {
+	p.t.Helper()
+	p.mu.Lock()
+	req := p.dialog.Request(sip.BYE)
+	p.mu.Unlock()
+	if _, err := p.Endpoint.Request(req, sip.Options{}, func(res *sip.Response, err error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.bye = 408; err == nil {
+			p.bye = res.Status
+		}
+	}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *phone) byeStatus() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bye
+}
+
+// asks sends a request inside the dialog, with SDP if there is any.
+func (p *phone) asks(m sip.Method, body string) {
+	p.t.Helper()
+	p.mu.Lock()
+	req := p.dialog.Request(m)
+	p.mu.Unlock()
+	if body != "" {
+		req.SetBody(sdpType, []byte(body))
+	}
+	_, err := p.Endpoint.Request(req, sip.Options{}, func(res *sip.Response, err error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if err == nil && res.Status >= 200 {
+			p.again = append(p.again, res)
+			if m == sip.INVITE && res.Status < 300 {
+				p.send(p.dialog.Ack())
+			}
+		}
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *phone) answers() []*sip.Response {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.again)
+}
+
+// connect brings a call up through the first gateway.
+func (w *world) connect() {
+	w.t.Helper()
+	w.caller.call("4420")
+	settle()
+	w.one.says(180, false)
+	settle()
+	w.one.says(200, true)
+	settle()
+	w.caller.want(100, 180, 200)
+}
+
+func contains(t *testing.T, text, part string) {
+	t.Helper()
+	if !strings.Contains(text, part) {
+		t.Errorf("%q does not contain %q", text, part)
+	}
+}
