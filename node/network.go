@@ -1,0 +1,88 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Network opens the sockets of service addresses. The system's is
+// [SystemNetwork]; a simulator brings its own.
+type Network interface {
+	ListenPacket(addr netip.AddrPort) (net.PacketConn, error)
+	Listen(addr netip.AddrPort) (net.Listener, error)
+	Dial(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// receiveBuffer holds what arrives while the reader waits for a CPU: with the
+// kernel's default of 208 kB one stall becomes a storm of retransmissions.
+const receiveBuffer = 4 << 20
+
+// dialTimeout bounds a connection attempt to a peer that is silent.
+const dialTimeout = 4 * time.Second
+
+// SystemNetwork is the operating system's network.
+type SystemNetwork struct{}
+
+// ListenPacket opens a UDP socket. It may bind an address that the host does not
+// have yet (takeover opens sockets before it adds the address), and beside the
+// socket of a frozen process: the newest bind gets all packets (ha.md 4).
+func (SystemNetwork) ListenPacket(addr netip.AddrPort) (net.PacketConn, error) {
+	lc := net.ListenConfig{Control: controlUDP}
+	conn, err := lc.ListenPacket(context.Background(), "udp", addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("open udp %s: %w", addr, err)
+	}
+	return conn, nil
+}
+
+// Listen opens a TCP listener.
+func (SystemNetwork) Listen(addr netip.AddrPort) (net.Listener, error) {
+	lc := net.ListenConfig{Control: controlFreeBind}
+	l, err := lc.Listen(context.Background(), "tcp", addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("open tcp %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+// Dial connects to a peer.
+func (SystemNetwork) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	return d.DialContext(ctx, network, addr)
+}
+
+func controlUDP(network, address string, c syscall.RawConn) error {
+	if err := controlFreeBind(network, address, c); err != nil {
+		return err
+	}
+	return control(c, func(fd int) error {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return err
+		}
+		// The kernel caps it at net.core.rmem_max; with the privilege it does not.
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) == nil {
+			return nil
+		}
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	})
+}
+
+func controlFreeBind(_, _ string, c syscall.RawConn) error {
+	return control(c, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
+	})
+}
+
+func control(c syscall.RawConn, set func(fd int) error) error {
+	var err error
+	if cerr := c.Control(func(fd uintptr) { err = set(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
+}

@@ -1,0 +1,238 @@
+// Package node composes a process of the cluster: consensus and the state
+// machine's replica, call control on its service addresses, media relays, the
+// CDR store, the API and the metrics. It is the one place where signalling,
+// media, money and consensus meet.
+//
+// It decides nothing that has to be the same everywhere. What it serves follows
+// from the replicated state: a loop compares the two and acts on the difference
+// (reconcile.go), so that replay, lag and takeover are one case.
+//
+//	n, err := node.Open(file)        // production: files, TLS, real sockets
+//	n, err := node.New(options)      // everything ready-made: tests, simulator
+//	err = n.Run(ctx)                 // returns after everything has stopped
+package node
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"tandem/cluster"
+	"tandem/cluster/outbox"
+	"tandem/fsm"
+	"tandem/media"
+	"tandem/node/call"
+	"tandem/node/cdr"
+	"tandem/node/guard"
+)
+
+// Options is everything a node is made of, opened by the caller.
+type Options struct {
+	// Cluster is the member's configuration without Machine, Checkpoints and
+	// Notify, which the node fills in.
+	Cluster cluster.Config
+	// Secret is the cluster's secret of at least 32 bytes, the same on all nodes:
+	// the keys of identifiers and of state hashes are derived from it.
+	Secret  []byte
+	Version string // of the build, shown to operators
+	Zone    string
+	Witness bool
+
+	CDRs *cdr.Store
+	// Outbox configures the durable queue of settlements; the node fills in
+	// Proposer, Done and Logger. A witness needs none.
+	Outbox outbox.Config
+
+	Network   Network
+	Addresses []Address
+	SIP       SIP
+	Media     media.PortRange
+	Trusted   []netip.Prefix // networks that are answered when refused (F009)
+
+	// HTTP is the API's listener; nil: no API.
+	HTTP net.Listener
+	// FirstToken is the administrator's token that is put into a state without
+	// tokens. Empty ID: none.
+	FirstToken fsm.Token
+
+	Logger *slog.Logger // nil discards
+}
+
+// Address is a service address.
+type Address struct {
+	IP     netip.Addr
+	Public netip.Addr // carried by Contacts and SDP; zero: IP
+}
+
+// SIP is signalling on every service address.
+type SIP struct {
+	Port     uint16
+	TCP      bool
+	Hold     time.Duration
+	MaxCalls int
+}
+
+// minSecret is the length below which a secret is refused.
+const minSecret = 32
+
+// Validate reports the first option that cannot be used.
+func (o *Options) Validate() error {
+	switch {
+	case len(o.Secret) < minSecret:
+		return fmt.Errorf("node: Secret has %d bytes, needs at least %d", len(o.Secret), minSecret)
+	case o.CDRs == nil:
+		return errors.New("node: CDRs is missing")
+	case !o.Witness && len(o.Addresses) == 0:
+		return errors.New("node: Addresses is empty: a full node needs a service address")
+	case len(o.Addresses) > 0 && o.Network == nil:
+		return errors.New("node: Network is missing")
+	case len(o.Addresses) > 0 && o.Outbox.Store == nil:
+		return errors.New("node: Outbox.Store is missing")
+	}
+	return nil
+}
+
+// Node is one process of the cluster.
+type Node struct {
+	opts    Options
+	id      fsm.NodeID
+	log     *slog.Logger
+	started time.Time
+
+	replica  *replica
+	cluster  *cluster.Cluster
+	proposer proposer
+	outbox   *outbox.Box
+	guard    *guard.Guard
+	calls    *call.Control
+	lines    []*line
+
+	handler http.Handler   // of the API
+	opened  []func() error // what Open made, closed after Run
+	up      chan struct{}  // closed when the node's own NodeUp has been applied
+}
+
+// New opens consensus and the sockets. Run must be called once afterwards.
+func New(opts Options) (*Node, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{
+		opts: opts, id: fsm.NodeID(opts.Cluster.ID), log: opts.Logger,
+		started: time.Now(), up: make(chan struct{}),
+	}
+	n.replica = newReplica([16]byte(derive(opts.Secret, "state hash")), opts.CDRs, n.log)
+	opts.Cluster.Machine = n.replica
+	opts.Cluster.Checkpoints = n.replica.Checkpoints
+	opts.Cluster.Notify = n.notice
+	var err error
+	if n.cluster, err = cluster.Open(opts.Cluster); err != nil {
+		return nil, err
+	}
+	n.proposer = proposer{n.cluster}
+	n.guard = guard.New(n.report)
+	n.handleFill()
+	if err := n.openCalls(); err != nil {
+		return nil, errors.Join(err, n.abandon())
+	}
+	return n, nil
+}
+
+// abandon stops what New has opened when a later part fails.
+func (n *Node) abandon() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var err error
+	for _, l := range n.lines {
+		err = errors.Join(err, l.close())
+	}
+	return errors.Join(err, n.cluster.Run(ctx))
+}
+
+// derive makes a key for one purpose from the cluster's secret.
+func derive(secret []byte, purpose string) []byte {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("tandem " + purpose))
+	return mac.Sum(nil)[:16]
+}
+
+// ID returns the node's name.
+func (n *Node) ID() fsm.NodeID { return n.id }
+
+// Run serves until ctx ends or a part fails, and returns after all parts have
+// stopped: first what talks to the outside, then consensus, then the CDR store,
+// which has to see the last entries.
+func (n *Node) Run(ctx context.Context) error {
+	edge := newGroup(ctx)
+	core := newGroup(context.WithoutCancel(ctx))
+	store := newGroup(context.WithoutCancel(ctx))
+
+	store.run("cdr store", n.opts.CDRs.Run)
+	core.run("cluster", n.cluster.Run)
+	edge.run("announcement", n.announce)
+	edge.run("reconciliation", n.reconcile)
+	edge.run("guard", n.guard.Run)
+	edge.run("cdr gaps", n.fillGaps)
+	edge.run("api", n.serveAPI)
+	if n.calls != nil {
+		edge.run("calls", n.calls.Run)
+		edge.run("outbox", n.outbox.Run)
+		edge.run("proof of life", n.beat)
+		for _, l := range n.lines {
+			edge.run("sip "+l.ip.String(), l.endpoint.Run)
+		}
+	}
+	select {
+	case <-edge.failed():
+	case <-core.failed():
+	case <-store.failed():
+	case <-ctx.Done():
+	}
+	err := edge.stop()
+	for _, l := range n.lines {
+		err = errors.Join(err, l.relay.Close())
+	}
+	return errors.Join(err, core.stop(), store.stop(), closeAll(n.opened))
+}
+
+// Serving says whether the node takes new calls: it knows its own announcement
+// and a leader.
+func (n *Node) Serving() bool {
+	select {
+	case <-n.up:
+		return true
+	default:
+		return false
+	}
+}
+
+// notice logs what the cluster reports.
+func (n *Node) notice(e cluster.Event) {
+	alarm := []cluster.EventKind{cluster.EventHash, cluster.EventClock, cluster.EventDisk}
+	if slices.Contains(alarm, e.Kind) {
+		n.log.Error("alarm", "kind", e.Kind, "node", e.Node, "text", e.Text)
+		return
+	}
+	n.log.Info("cluster", "kind", e.Kind, "node", e.Node, "text", e.Text)
+}
+
+// report hands a batch of refusals to the log. Reports of a flood are worth less
+// than anything else, so a full lane drops them.
+func (n *Node) report(r fsm.Refused) {
+	n.proposer.Submit(call.Command{Lane: cluster.LaneStart, Flow: adminFlow, Body: &r}, func(_ fsm.Result, err error) {
+		if err != nil {
+			n.log.Warn("refusals not recorded", "count", r.Count, "err", err)
+		}
+	})
+}
