@@ -11,10 +11,14 @@ import (
 // on every replica: by the time of the last event, then by key.
 type Tracker struct {
 	accounts map[string]*queue
+	bounds   bounds
 	windows  int
 	events   int
 	evicted  uint64
 }
+
+// bounds is how much a tracker keeps.
+type bounds struct{ windows, perAccount, events int }
 
 // queue is the windows of one account in order of eviction. A window has a slot
 // for each of its events; all but the one of its last event are stale, and are
@@ -35,7 +39,7 @@ func compareSlots(a, b slot) int {
 
 // NewTracker returns a tracker for the windows that a list has, in any order.
 func NewTracker(windows iter.Seq2[Key, Window]) *Tracker {
-	t := &Tracker{accounts: map[string]*queue{}}
+	t := &Tracker{accounts: map[string]*queue{}, bounds: bounds{MaxWindows, MaxPerAccount, MaxEvents}}
 	for k, w := range windows {
 		q := t.queue(k.Account)
 		q.slots = append(q.slots, slot{w.Last(), k})
@@ -98,11 +102,11 @@ func (t *Tracker) trim(ws Windows, q *queue, idle int64) {
 		t.dropOldest(ws, q)
 	}
 	// Windows without an account belong to all: only the whole list bounds them.
-	for q != t.accounts[""] && q.windows > MaxPerAccount {
+	for q != t.accounts[""] && q.windows > t.bounds.perAccount {
 		t.dropOldest(ws, q)
 		t.evicted++
 	}
-	for t.windows > MaxWindows || t.events > MaxEvents {
+	for t.windows > t.bounds.windows || t.events > t.bounds.events {
 		t.dropOldest(ws, t.oldest(ws))
 		t.evicted++
 	}

@@ -18,6 +18,7 @@ const chunk = 32
 type Window struct {
 	recent []int64  // at most chunk; never written to once it is in a Window
 	older  *history // nil: none
+	skip   int      // events of the first chunk in older that were dropped
 }
 
 // history is the part of a window before its recent times. It is immutable.
@@ -31,14 +32,14 @@ func (w Window) Len() int {
 	if w.older == nil {
 		return len(w.recent)
 	}
-	return w.older.count + len(w.recent)
+	return w.older.count - w.skip + len(w.recent)
 }
 
 // First returns the time of the oldest event, or 0.
 func (w Window) First() int64 {
 	switch {
 	case w.older != nil:
-		return w.older.chunks[0][0]
+		return w.older.chunks[0][w.skip]
 	case len(w.recent) > 0:
 		return w.recent[0]
 	}
@@ -55,12 +56,12 @@ func (w Window) Last() int64 {
 
 // Add returns the window with an event at a time; log time never goes back, and
 // an earlier time counts as the last one. Events at start or before it are
-// dropped, and so are the oldest beyond MaxLimit.
+// dropped, and so is the oldest beyond MaxLimit.
 func (w Window) Add(at, start int64) Window {
 	at = max(at, w.Last())
 	w = w.since(start)
 	if w.Len() == MaxLimit {
-		w = w.since(w.First())
+		w = w.drop(1)
 	}
 	return w.push(at)
 }
@@ -76,39 +77,37 @@ func (w Window) push(at int64) Window {
 		h.chunks = slices.Concat(w.older.chunks, h.chunks)
 		h.count += w.older.count
 	}
-	return Window{recent: []int64{at}, older: h}
-}
-
-// since returns the window without the events at a time or before it.
-func (w Window) since(after int64) Window {
-	if w.Len() == 0 || w.First() > after {
-		return w
-	}
-	if w.older != nil {
-		if w.older = w.older.since(after); w.older != nil {
-			return w
-		}
-	}
-	w.recent = slices.Clip(w.recent[younger(w.recent, after):])
+	w.older, w.recent = h, []int64{at}
 	return w
 }
 
-// since returns the rest of the history, or nil.
-func (h *history) since(after int64) *history {
-	chunks, count := h.chunks, h.count
-	for len(chunks) > 0 && chunks[0][len(chunks[0])-1] <= after {
-		count -= len(chunks[0])
-		chunks = chunks[1:]
+// since returns the window without the events at a time or before it.
+func (w Window) since(start int64) Window {
+	for w.Len() > 0 && w.First() <= start {
+		oldest := w.recent
+		if w.older != nil {
+			oldest = w.older.chunks[0][w.skip:]
+		}
+		w = w.drop(younger(oldest, start))
 	}
-	if len(chunks) == 0 {
-		return nil
+	return w
+}
+
+// drop returns the window without its first n events, which are in one chunk.
+func (w Window) drop(n int) Window {
+	if w.older == nil {
+		w.recent = slices.Clip(w.recent[n:])
+		return w
 	}
-	n := younger(chunks[0], after)
-	if n > 0 {
-		chunks = slices.Clone(chunks)
-		chunks[0] = chunks[0][n:]
+	first := len(w.older.chunks[0])
+	switch w.skip += n; {
+	case w.skip < first:
+	case len(w.older.chunks) == 1:
+		w.older, w.skip = nil, 0
+	default:
+		w.older, w.skip = &history{chunks: w.older.chunks[1:], count: w.older.count - first}, 0
 	}
-	return &history{chunks: slices.Clip(chunks), count: count - n}
+	return w
 }
 
 // younger returns the index of the first time behind after.
@@ -125,7 +124,7 @@ func (w Window) Times() []int64 {
 	if w.older == nil {
 		return slices.Clone(w.recent)
 	}
-	return append(slices.Concat(w.older.chunks...), w.recent...)
+	return append(slices.Concat(w.older.chunks...)[w.skip:], w.recent...)
 }
 
 // Fields describes the window for its encoding: the number of events, the time
