@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -453,4 +454,34 @@ func contains(t *testing.T, text, part string) {
 	if !strings.Contains(text, part) {
 		t.Errorf("%q does not contain %q", text, part)
 	}
+}
+
+type netAddrPort = netip.AddrPort
+
+func hasPrefix(raw []byte, text string) bool { return strings.HasPrefix(string(raw), text) }
+
+// copyOf returns a function that sends a response from a phone as it is, beside
+// its transaction: a fork behind a gateway does so.
+func (w *world) copyOf(res *sip.Response, from *phone) func() {
+	w.t.Helper()
+	var via string
+	req, _ := from.last(sip.INVITE)
+	via = "SIP/2.0/UDP " + nodeAddr + ";branch=" + req.Branch
+	raw := fmt.Sprintf("SIP/2.0 %d OK\r\nVia: %s\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d INVITE\r\nContact: %s\r\nContent-Length: 0\r\n\r\n",
+		res.Status, via, res.From, res.To, res.CallID, res.CSeq, res.Headers.Get("Contact"))
+	w.net.mu.Lock()
+	conn := w.net.conns[from.addr]
+	w.net.mu.Unlock()
+	return func() {
+		if _, err := conn.WriteTo([]byte(raw), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(nodeAddr))); err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+// mute loses everything that an address sends; an empty one loses nothing.
+func (w *world) mute(address string) {
+	w.net.mu.Lock()
+	defer w.net.mu.Unlock()
+	w.net.lost = func(from, _ netip.AddrPort, _ []byte) bool { return from.String() == address }
 }
