@@ -34,7 +34,6 @@ type Block struct {
 
 // BlockSettings is a manual entry.
 type BlockSettings struct {
-	Number  string  `json:"number" minLength:"1" maxLength:"63"`
 	List    string  `json:"list,omitempty" enum:"malicious,no-answer,concurrent" doc:"absent: malicious"`
 	Scope   string  `json:"scope,omitempty" doc:"Routing gateway; absent: everywhere"`
 	Account string  `json:"account,omitempty" doc:"Ingress account; absent: all"`
@@ -100,9 +99,9 @@ func (c *Client) WhyBlocked(ctx context.Context, number string) (List[Block], er
 	return fetch[Block](ctx, c, path("blacklist", number), query{url.Values{}})
 }
 
-// AddBlock blocks a number, or changes the entry of one.
-func (c *Client) AddBlock(ctx context.Context, s BlockSettings) (b Block, r Receipt, err error) {
-	r, err = c.post(ctx, "/blacklist", NewKey(), s, &b)
+// PutBlock blocks a number, or changes its entry on the list.
+func (c *Client) PutBlock(ctx context.Context, number string, s BlockSettings) (b Block, r Receipt, err error) {
+	r, err = c.put(ctx, path("blacklist", number), s, &b)
 	return b, r, err
 }
 

@@ -16,34 +16,32 @@ const (
 
 // Status is a one-screen summary, as the asked node sees it.
 type Status struct {
-	Cluster   string   `json:"cluster" doc:"Identifier of the cluster"`
-	Node      string   `json:"node" doc:"That answered"`
-	Version   string   `json:"version" doc:"Of the answering node"`
-	Health    string   `json:"health" enum:"healthy,degraded,no-quorum"`
-	Survives  int      `json:"survives" doc:"How many more nodes may fail"`
-	Leader    string   `json:"leader,omitempty"`
-	Term      uint64   `json:"term"`
-	Commit    uint64   `json:"commit"`
-	Applied   uint64   `json:"applied"`
-	At        Time     `json:"at" doc:"Log time"`
-	Level     uint16   `json:"level" doc:"Feature level in force"`
-	Voters    int      `json:"voters"`
-	VotersUp  int      `json:"voters_up"`
-	Calls     int      `json:"calls" doc:"Live calls of the whole cluster"`
-	Answered  int      `json:"answered" doc:"Answered ones of them"`
-	Accounts  int      `json:"accounts"`
-	Gateways  int      `json:"gateways" doc:"Mapping and routing"`
-	Tables    int      `json:"rate_tables"`
-	Blocked   int      `json:"blocked" doc:"Entries of the dynamic blacklist"`
-	CDRs      uint64   `json:"cdrs" doc:"Sequence of the last CDR"`
-	Transfers uint64   `json:"transfers" doc:"Sequence of the last transfer"`
-	Ready     bool     `json:"ready" doc:"The answering node takes calls"`
-	NotReady  string   `json:"not_ready,omitempty" doc:"Why not"`
-	Ledger    []Ledger `json:"ledger,omitempty" nullable:"false" doc:"By currency"`
+	Cluster   string `json:"cluster" doc:"Identifier of the cluster"`
+	Node      string `json:"node" doc:"That answered"`
+	Version   string `json:"version" doc:"Of the answering node"`
+	Health    string `json:"health" enum:"healthy,degraded,no-quorum"`
+	Survives  int    `json:"survives" doc:"How many more nodes may fail"`
+	Leader    string `json:"leader,omitempty"`
+	Term      uint64 `json:"term"`
+	Commit    uint64 `json:"commit"`
+	Applied   uint64 `json:"applied"`
+	At        Time   `json:"at" doc:"Log time"`
+	Level     uint16 `json:"level" doc:"Feature level in force"`
+	Voters    int    `json:"voters"`
+	VotersUp  int    `json:"voters_up"`
+	Calls     int    `json:"calls" doc:"Live calls of the whole cluster"`
+	Accounts  int    `json:"accounts"`
+	Gateways  int    `json:"gateways" doc:"Mapping and routing"`
+	Tables    int    `json:"rate_tables"`
+	Blocked   int    `json:"blocked" doc:"Entries of the dynamic blacklist"`
+	CDRs      uint64 `json:"cdrs" doc:"Sequence of the last CDR"`
+	Transfers uint64 `json:"transfers" doc:"Sequence of the last transfer"`
+	Ready     bool   `json:"ready" doc:"The answering node takes calls"`
+	NotReady  string `json:"not_ready,omitempty" doc:"Why not"`
 }
 
-// Ledger is the sum over all accounts of one currency.
-type Ledger struct {
+// LedgerSum is the sum over all accounts of one currency.
+type LedgerSum struct {
 	Currency string         `json:"currency"`
 	Clients  billing.Amount `json:"clients" doc:"What clients have with us"`
 	Vendors  billing.Amount `json:"vendors" doc:"What we owe vendors"`
@@ -95,6 +93,12 @@ type Checkpoint struct {
 func (c *Client) Status(ctx context.Context) (s Status, r Receipt, err error) {
 	r, err = c.get(ctx, "/status", nil, &s)
 	return s, r, err
+}
+
+// LedgerSums returns the sum over all accounts, by currency. It costs a look at
+// every account.
+func (c *Client) LedgerSums(ctx context.Context) (List[LedgerSum], error) {
+	return fetch[LedgerSum](ctx, c, "/ledger", Page{}.values())
 }
 
 // Members returns all nodes in order of their names.
