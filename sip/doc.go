@@ -54,6 +54,8 @@
 //		}
 //	}
 //
+// bridge_test.go holds a whole bridge of two legs that compiles.
+//
 // A [Dialog] and an [InviteState] encode to bytes; a node that adopts a call
 // decodes them and goes on: [Endpoint.Restore] gives the server transaction
 // back, Options.Restored the client transaction, and [Dialog.Jump] keeps the
