@@ -7,6 +7,9 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := bin/tools/staticcheck-v0.8.2
 BENCH       ?= .
 BENCHTIME   ?= 1s
+FUZZTIME    ?= 10s
+SEEDS       ?= 200
+FROM        ?= 1
 
 .PHONY: help
 help: ## this list
@@ -22,6 +25,8 @@ demo: build ## three nodes on loopback, traffic, the leader killed, a verdict
 
 .PHONY: test
 test: check unit race e2e ## everything that CI runs
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=2s
+	@$(MAKE) --no-print-directory swarm SEEDS=30
 
 .PHONY: check
 check: $(STATICCHECK) ## gofmt, vet, staticcheck, the house rules, go.mod
@@ -50,6 +55,16 @@ e2e: build ## acceptance: real processes, sipp as customer and as carrier
 .PHONY: bench
 bench: ## benchmarks beside the code; BENCH=regexp BENCHTIME=1s
 	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME=10s
+	@.ci/timed fuzz .ci/fuzz $(FUZZTIME)
+
+.PHONY: swarm
+swarm: ## SEEDS=200 whole clusters in virtual time, from seed FROM=1, each exactly repeatable
+	@go run ./chaos/sim/exact -out bin/exact
+	@.ci/timed build go test -c -tags simexact -overlay bin/exact/overlay.json -o bin/exact/sim.test ./chaos/sim
+	@.ci/timed swarm .ci/swarm bin/exact/sim.test $(FROM) $(SEEDS)
 
 # The linter is built once per version and stays out of go.mod.
 $(STATICCHECK):

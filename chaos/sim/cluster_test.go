@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -12,6 +13,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -26,6 +28,7 @@ import (
 var (
 	seeds = flag.Uint64("seeds", 0, "how many seeds each swarm runs; 0: its own number")
 	from  = flag.Uint64("from", 1, "the first of them")
+	trace = flag.String("trace", "", "append every packet to this file")
 )
 
 // swarm runs a scenario with so many seeds, each in a bubble of its own; -seeds
@@ -34,6 +37,7 @@ func swarm(t *testing.T, count uint64, scenario func(t *testing.T, seed uint64))
 	count = cmp.Or(*seeds, count)
 	for seed := *from; seed < *from+count; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			reseed(t, seed)
 			synctest.Test(t, func(t *testing.T) { scenario(t, seed) })
 		})
 	}
@@ -175,7 +179,7 @@ type trio struct {
 // newTrio starts a cluster of three members in the present bubble.
 func newTrio(t *testing.T, seed uint64) *trio {
 	t.Helper()
-	c := &trio{World: &sim.World{Net: sim.New(sim.Config{Seed: seed})}, acked: map[string]bool{}}
+	c := &trio{World: &sim.World{Net: sim.New(sim.Config{Seed: seed, Trace: tracer(t)})}, acked: map[string]bool{}}
 	var join []string
 	for _, a := range everyone {
 		join = append(join, netip.AddrPortFrom(a, 7946).String())
@@ -192,6 +196,24 @@ func newTrio(t *testing.T, seed uint64) *trio {
 		m.Start()
 	}
 	return c
+}
+
+// tracer writes packets to the file that -trace names.
+func tracer(t *testing.T) func(sim.Event) {
+	if *trace == "" {
+		return nil
+	}
+	f, err := os.OpenFile(*trace, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	t.Cleanup(func() {
+		if err := errors.Join(w.Flush(), f.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return func(e sim.Event) { fmt.Fprintln(w, e.At.UnixNano(), e.Kind, e.Src, e.Dst, e.Len, e.Sum) }
 }
 
 // close ends the bubble: the last goroutines of raft sleep for minutes.

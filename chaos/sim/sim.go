@@ -3,12 +3,13 @@
 // virtual time, with every fault that the chaos tests plan.
 //
 // It owns the [Net] with its [Host]s, links and packet trace, the [Process]es
-// that run on the hosts, and their [Disk]s.
-// Faults are drawn from the seed, the flow and the number of the packet in its
-// flow, never from a shared generator, so that they do not depend on which
-// goroutine happens to run first. It never opens a real socket or file (either
-// would stop the bubble's clock), knows nothing of calls, and is imported by
-// tests only.
+// that run on the hosts, their [Disk]s, and the [World] that a schedule of faults
+// is applied to. Faults are drawn from the seed, the flow and the number of the
+// packet in its flow, never from a shared generator, so that they do not depend
+// on which goroutine happens to run first; with the build that command exact
+// prepares, a seed gives the same run packet by packet. The package never opens a
+// real socket or file (either would stop the bubble's clock), knows nothing of
+// calls, and is imported by tests only.
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		n := sim.New(sim.Config{Seed: 7})
