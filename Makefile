@@ -62,9 +62,9 @@ fuzz: ## every fuzz target for FUZZTIME=10s
 
 .PHONY: swarm
 swarm: ## SEEDS=200 whole clusters in virtual time, from seed FROM=1, each exactly repeatable
-	@go run ./chaos/sim/exact -out bin/exact
-	@.ci/timed build go test -c -tags simexact -overlay bin/exact/overlay.json -o bin/exact/sim.test ./chaos/sim
-	@.ci/timed swarm .ci/swarm bin/exact/sim.test $(FROM) $(SEEDS)
+	@go run ./chaos/sim/exact -out bin/.exact
+	@.ci/timed build go test -c -tags simexact -overlay bin/.exact/overlay.json -o bin/.exact/sim.test ./chaos/sim
+	@.ci/timed swarm .ci/swarm bin/.exact/sim.test $(FROM) $(SEEDS)
 
 # The linter is built once per version and stays out of go.mod.
 $(STATICCHECK):

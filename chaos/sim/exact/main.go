@@ -8,11 +8,12 @@
 // bubble the race context of the thread that runs them (go.dev/issue/76691). What
 // depends on real time, such as contended locks, keeps the runtime's own stream.
 // Each patch must match its file exactly once: after an upgrade of Go the command
-// stops and never builds something that half works. It never touches GOROOT.
+// stops and never builds something that half works. It never touches GOROOT. The
+// directory's name begins with a dot, which hides it from the pattern "./...".
 //
-//	go run ./chaos/sim/exact -out bin/exact
-//	go test -c -tags simexact -overlay bin/exact/overlay.json -o bin/exact/sim.test ./chaos/sim
-//	GOMAXPROCS=1 GOGC=off bin/exact/sim.test -test.run Swarm -seeds 1 -from 7
+//	go run ./chaos/sim/exact -out bin/.exact
+//	go test -c -tags simexact -overlay bin/.exact/overlay.json -o bin/.exact/sim.test ./chaos/sim
+//	GOMAXPROCS=1 GOGC=off bin/.exact/sim.test -test.run Swarm -seeds 1 -from 7
 package main
 
 import (
