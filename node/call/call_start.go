@@ -21,6 +21,9 @@ const (
 	maxRaw    = 256 // numbers as received, Call-IDs
 )
 
+// tryingAfter is when the endpoint says 100 by itself (RFC 3261 section 17.2.1).
+const tryingAfter = 200 * time.Millisecond
+
 // sdpType is the only body that a call may open with.
 const sdpType = "application/sdp"
 
@@ -132,7 +135,7 @@ func calleeOf(req *sip.Request) string {
 }
 
 // trying tells the caller that we have his INVITE. Over UDP the endpoint says so
-// by itself after 200 ms without an answer (RFC 3261 section 17.2.1); before that
+// by itself after 200 ms without an answer; before that
 // the 100 waits for the commit, so that his retransmission would find a survivor.
 func (c *Call) trying() {
 	if !c.replied && !c.final && c.tx != nil {
@@ -167,7 +170,9 @@ func (c *Call) started(now time.Time, ev committed) {
 			c.void(now)
 			return
 		}
-		c.trying()
+		if now.Sub(c.arrived) < tryingAfter {
+			c.trying()
+		}
 		c.phase = hunting
 		c.hunt(now)
 	default:

@@ -485,3 +485,6 @@ func (w *world) mute(address string) {
 	defer w.net.mu.Unlock()
 	w.net.lost = func(from, _ netip.AddrPort, _ []byte) bool { return from.String() == address }
 }
+
+// settleHeld lets one INVITE reach its shard.
+func (w *world) settleHeld() { synctest.Wait() }
