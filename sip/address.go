@@ -72,7 +72,7 @@ func (u URI) AddrPort() (netip.AddrPort, bool) {
 // Address is a parsed name-addr or addr-spec: the value of From, To, Contact,
 // P-Asserted-Identity and the like.
 type Address struct {
-	Display string // without quotes and escapes; see Quote
+	Display string // without quotes and escapes
 	URI     URI
 	Params  string // header parameters behind the URI, verbatim
 }
@@ -135,11 +135,6 @@ func unquote(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
-}
-
-// Quote makes a quoted display name of any text.
-func Quote(display string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(display) + `"`
 }
 
 // tagOf returns the tag parameter of a From or To value.

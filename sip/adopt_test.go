@@ -1,11 +1,14 @@
 package sip_test
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"tandem/sip"
 )
@@ -207,6 +210,33 @@ func TestDialogEncoding(t *testing.T) {
 	d.Routes = strings.Repeat("x", 9000)
 	if _, err := d.MarshalBinary(); err == nil {
 		t.Error("a text longer than a header line was encoded")
+	}
+}
+
+func TestInviteStateEncoding(t *testing.T) {
+	s := sip.InviteState{
+		URI: "sips:4420@203.0.113.20", Vias: []string{"SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa;rport=9;received=192.0.2.7", "SIP/2.0/TCP h"},
+		From: "<sip:1@h>;tag=f", To: "<sip:2@h> ; tag=mine", FromTag: "f", ToTag: "mine", InDialog: true, CallID: "c", CSeq: 4711,
+		Branch: "z9hG4bKa", SentBy: "192.0.2.1", Contact: "sip:1@192.0.2.1", RecordRoutes: []string{"<sip:p1;lr>", "<sip:p2;lr>"},
+		MaxForwards: 69, Source: sip.Peer{Transport: sip.TCP, Addr: addr("192.0.2.7:9")}, ReplyTo: sip.Peer{Transport: sip.TCP, Addr: addr("192.0.2.7:5060")},
+	}
+	got := encoded(t, s)
+	if diff := cmp.Diff(s, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+	res := got.Response(200)
+	if res.To != s.To || res.ToTag != "mine" || len(res.Headers.All("Record-Route")) != 2 {
+		t.Errorf("a re-INVITE keeps its To: %+v", res)
+	}
+	d, err := got.Dialog("sip:b@203.0.113.20")
+	if err != nil || !d.Secure || d.Routes != "<sip:p1;lr>, <sip:p2;lr>" || d.RemoteSeq != 4711 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	b, _ := s.MarshalBinary()
+	for n := range b {
+		if err := new(sip.InviteState).UnmarshalBinary(b[:n]); !errors.Is(err, sip.ErrDecode) {
+			t.Errorf("the first %d bytes of %d: %v", n, len(b), err)
+		}
 	}
 }
 

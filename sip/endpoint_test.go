@@ -85,3 +85,24 @@ func TestFullQueueDrops(t *testing.T) {
 		}
 	})
 }
+
+func TestStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		d := p.talk(t)
+		p.a.Endpoint.Request(d.Request("PUBLISH"), sip.Options{}, nil)
+		p.n.send(p.a.addr, p.b.addr, message("OPTIONS sip:2@192.0.2.2 SIP/7.0"))
+		synctest.Wait()
+		in := map[sip.Method]uint64{}
+		p.b.Stats().RequestsIn.Each(func(m sip.Method, n uint64) { in[m] = n })
+		if in["INVITE"] != 1 || in["ACK"] != 1 || in["OTHER"] != 1 || in["BYE"] != 0 {
+			t.Errorf("requests %v", in)
+		}
+		if s := p.b.Stats(); s.ResponsesOut[1].Load() != 2 || s.ResponsesOut[2].Load() != 2 || s.Malformed[sip.MalformedVersion].Load() != 1 {
+			t.Errorf("responses %d and %d", s.ResponsesOut[1].Load(), s.ResponsesOut[2].Load())
+		}
+		if got := sip.MalformedMisrouted.String(); got != "misrouted response" {
+			t.Errorf("reason %q", got)
+		}
+	})
+}

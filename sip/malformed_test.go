@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"tandem/sip"
 )
@@ -142,6 +143,29 @@ func TestHeadersAreFoundHoweverTheyAreWritten(t *testing.T) {
 			if all := strings.Join(got.All(name), "|"); all != want || got.Get(name) == "" {
 				t.Errorf("%s: %q, want %q", name, all, want)
 			}
+		}
+	})
+}
+
+// Branches of RFC 2543 elements are not unique: the rest of the message tells
+// their transactions apart, and joins retransmission and ACK to them.
+func TestBranchesWithoutMagicCookie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		b := n.start(t, "192.0.2.2:5060")
+		b.request = func(req *sip.Request, tx *sip.ServerTx) { tx.Respond(req.Response(486, "")) }
+		peer := n.packet("192.0.2.9:5060")
+		const start, via = "INVITE sip:2@192.0.2.2 SIP/2.0", "Via: SIP/2.0/UDP 192.0.2.9;branch=1"
+		for i, id := range []string{"one", "two", "one"} {
+			n.send(peer.addr, b.addr, message(start, via, "CSeq: 1 INVITE", "Call-ID: "+id))
+			if got := peer.recv(); strings.Contains(got, "Call-ID: "+id+"\r\n") != (i < 2) {
+				t.Errorf("%s: answer %q", id, got) // the last one was acknowledged already
+			}
+			n.send(peer.addr, b.addr, message("ACK sip:2@192.0.2.2 SIP/2.0", via, "CSeq: 1 ACK", "Call-ID: "+id))
+		}
+		pause(30 * time.Second)
+		if got := b.events(); got != "INVITE INVITE" {
+			t.Errorf("handler saw %q", got)
 		}
 	})
 }

@@ -149,8 +149,12 @@ func (r *Response) SetBody(contentType string, body []byte) {
 }
 
 // Response makes a response to a received request (RFC 3261 section 8.2.6.2).
-// tag becomes the To-tag if the request has none; 100 needs no tag.
+// tag becomes the To-tag if the request has none; when it is empty, the tag is
+// derived from the request, and a 100 goes without.
 func (r *Request) Response(status int, tag string) *Response {
+	if tag == "" && status > 100 {
+		tag = stableTag(r)
+	}
 	res := &Response{
 		Status: status, Reason: ReasonPhrase(status),
 		From: r.From, FromTag: r.FromTag, To: r.To, ToTag: r.ToTag,

@@ -84,7 +84,7 @@ func (e *Endpoint) refuse(req *Request, src Peer, status int, extra ...Header) {
 		return
 	}
 	req.arrived(src)
-	res := req.Response(status, stableTag(req))
+	res := req.Response(status, "")
 	res.Headers = append(res.Headers, extra...)
 	if res.check() != nil {
 		return
@@ -95,8 +95,8 @@ func (e *Endpoint) refuse(req *Request, src Peer, status int, extra ...Header) {
 	e.post(req.CallID, event{do: func(time.Time) { e.transmit(out, nil) }})
 }
 
-// stableTag is the To-tag of responses that are made without call control: the
-// same for each copy of a request.
+// stableTag is the To-tag of responses for which call control gives none: the same
+// for each copy of a request, on any node.
 func stableTag(req *Request) string {
 	h := fnv.New64a()
 	for _, s := range []string{req.CallID, req.FromTag, req.Branch} {

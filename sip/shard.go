@@ -134,7 +134,7 @@ func (s *shard) request(req *Request, now time.Time) {
 		s.e.stats.Refused.Add(1)
 		tx := s.newServerTx(key, req)
 		tx.start(req, now)
-		tx.reply(req.Response(482, stableTag(req)), now)
+		tx.reply(req.Response(482, ""), now)
 		return
 	}
 	if req.Method == BYE {
@@ -180,14 +180,10 @@ func (s *shard) cancel(req *Request, now time.Time) {
 	invite := s.servers[serverKey(req, INVITE)]
 	if invite == nil {
 		s.e.stats.Refused.Add(1)
-		tx.reply(req.Response(481, stableTag(req)), now)
+		tx.reply(req.Response(481, ""), now)
 		return
 	}
-	tag := invite.tag
-	if tag == "" {
-		tag = stableTag(req)
-	}
-	tx.reply(req.Response(200, tag), now)
+	tx.reply(req.Response(200, invite.tag), now)
 	if invite.state < serverCompleted && !invite.canceled {
 		invite.canceled = true
 		s.e.cfg.Handler.Canceled(invite, req)
