@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/types"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,6 +80,32 @@ func (h *house) checkFolders() {
 	}
 }
 
+// checkReasons is the last part of rule 2: ARCHITECTURE.md has a line for each
+// row of the import table, and names the sub-packages that have one.
+func (h *house) checkReasons() {
+	const name = "ARCHITECTURE.md"
+	text, err := os.ReadFile(filepath.Join(h.root, name))
+	if err != nil {
+		h.findings = append(h.findings, finding{name, 0, 2, err.Error()})
+		return
+	}
+	rows := map[string]bool{}
+	for path := range h.packages {
+		if row, ok := longest(imports, inner(path)); ok {
+			rows[row] = true
+		}
+	}
+	for row := range rows {
+		want := "| `" + row + "` |"
+		if row != "fsm" && within(row, "fsm") {
+			want = "`" + row + "`"
+		}
+		if !strings.Contains(string(text), want) {
+			h.findings = append(h.findings, finding{name, 0, 2, "no line for " + row + ": say what it may import and why"})
+		}
+	}
+}
+
 // checkImports is rule 2: leaves first, libraries at home.
 func (h *house) checkImports(p *pkg) {
 	from := inner(p.ImportPath)
@@ -132,7 +159,7 @@ func refuseOwn(from, row, to string, test bool) string {
 	switch {
 	case target == "chaos/sim" && !test && row != target:
 		return "the simulator is for _test packages only"
-	case within(from, "fsm/") && to == "fsm":
+	case from != "fsm" && within(from, "fsm") && to == "fsm":
 		return "fsm imports its sub-packages, never the reverse"
 	case target == row, slices.Contains(imports[row], target), row == "fsm" && within(target, "fsm"):
 		return ""
@@ -199,7 +226,6 @@ func (h *house) checkPurity(p *pkg) {
 
 // within reports whether path is dir or lies below it.
 func within(path, dir string) bool {
-	dir = strings.TrimSuffix(dir, "/")
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 

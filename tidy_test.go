@@ -101,6 +101,7 @@ func inspect(t *testing.T, root string) []finding {
 		t.Fatal(err)
 	}
 	h.checkFolders()
+	h.checkReasons()
 	pure := h.reach("billing", "fsm")
 	for path, p := range h.packages {
 		h.checkComment(p)
