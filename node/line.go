@@ -75,7 +75,7 @@ func (n *Node) openCalls() error {
 func (n *Node) openLine(l *line, a Address) (err error) {
 	l.relay, err = media.New(media.Config{
 		IP: a.IP, Advertise: a.Public, Ports: n.opts.Media,
-		Listen: n.opts.Network.ListenPacket, Logger: n.log,
+		Denied: n.opts.Denied, Listen: n.opts.Network.ListenPacket, Logger: n.log,
 	})
 	if err != nil {
 		return err

@@ -55,6 +55,7 @@ type Options struct {
 	Addresses []Address
 	SIP       SIP
 	Media     media.PortRange
+	Denied    []netip.Prefix // networks that media is never sent to, beside the relay's own rules
 	Trusted   []netip.Prefix // networks that are answered when refused (F009)
 
 	// HTTP is the API's listener; nil: no API.
@@ -236,3 +237,19 @@ func (n *Node) report(r fsm.Refused) {
 		}
 	})
 }
+
+// Propose commits a command and waits for its result. Key is its administrative
+// idempotency key, or empty.
+func (n *Node) Propose(ctx context.Context, lane cluster.Lane, key string, body fsm.Body) (fsm.Result, error) {
+	return n.proposer.Propose(ctx, lane, key, body)
+}
+
+// View calls fn with the local replica's state, which must not be changed or
+// kept.
+func (n *Node) View(fn func(*fsm.State)) { n.replica.View(fn) }
+
+// CDRs is the node's store of call detail records.
+func (n *Node) CDRs() *cdr.Store { return n.opts.CDRs }
+
+// Cluster is the node's membership.
+func (n *Node) Cluster() *cluster.Cluster { return n.cluster }

@@ -80,10 +80,13 @@ type opening struct {
 
 func (o *opening) close() error { return closeAll(o.opened) }
 
+// closeAll closes what is not closed yet: servers close their own listeners.
 func closeAll(fns []func() error) error {
 	var err error
 	for _, f := range slices.Backward(fns) {
-		err = errors.Join(err, f())
+		if cerr := f(); !errors.Is(cerr, net.ErrClosed) {
+			err = errors.Join(err, cerr)
+		}
 	}
 	return err
 }
@@ -142,6 +145,11 @@ func (o *opening) addresses(opts *Options) {
 		opts.Addresses = append(opts.Addresses, Address{
 			IP: netip.MustParseAddr(a.IP), Public: netip.MustParseAddr(a.Public),
 		})
+	}
+	for _, a := range append(o.file.Cluster.Join, o.file.Advertise()) {
+		if ap, err := netip.ParseAddrPort(a); err == nil {
+			opts.Denied = append(opts.Denied, netip.PrefixFrom(ap.Addr(), ap.Addr().BitLen()))
+		}
 	}
 	for _, t := range o.file.SIP.Trusted {
 		opts.Trusted = append(opts.Trusted, netip.MustParsePrefix(t))
