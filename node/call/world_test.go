@@ -180,6 +180,7 @@ type phone struct {
 	byes     int             // received and answered
 	bye      int             // status of the answer to its own BYE
 	again    []*sip.Response // to its re-INVITE or INFO
+	ackBody  string
 }
 
 func (w *world) phone(at string) *phone {
@@ -241,7 +242,11 @@ func (p *phone) response(res *sip.Response, err error) {
 			return
 		}
 		p.dialog = d
-		p.send(d.Ack())
+		ack := d.Ack()
+		if p.ackBody != "" {
+			ack.SetBody(sdpType, []byte(p.ackBody))
+		}
+		p.send(ack)
 	}
 }
 
