@@ -7,30 +7,36 @@ import (
 	"tandem/fsm/wire"
 )
 
-// Bounds of what comes from outside. Each is far above honest use and keeps one
-// command from filling the log or a replica's memory; a longer value is refused
-// where it would enter, by AppendCommand.
+// Bounds of what a call brings from outside, for those who make commands of it:
+// AppendBody refuses what is longer.
 const (
-	maxName     = 64               // ids, names, currencies, codecs, versions of programs
-	maxNumber   = number.MaxDigits // normalised numbers and prefixes
-	maxRaw      = 256              // user parts as received, host names, Call-IDs, dial plan rules
-	maxMemo     = 256
-	maxKey      = 192     // idempotency keys: token/key
-	maxDetail   = 4 << 10 // texts that this package makes of such values
-	maxSDP      = 8 << 10
-	maxDialog   = 4 << 10 // an encoded dialog
-	maxInvite   = 8 << 10 // what answers the caller: mostly its Via and Record-Route headers
-	maxMedia    = 4 << 10 // a media session's state
-	maxAddrs    = 32      // of a gateway, an account or a node
-	maxPrefixes = 4096    // of a gateway or an account
-	maxRules    = 1024    // of a dial plan
-	maxRoutes   = 4096    // gateways that an ingress names
-	maxNumbers  = 24 << 10
-	maxRows     = 4096 // of one chunk of rates
-	maxCallIDs  = 16 << 10
-	maxMembers  = 256
-	maxAttempts = 64 // tries of one call: candidates times their addresses
-	maxOwners   = 256
+	MaxRaw    = 256     // user parts as received, Call-IDs, host names, dial plan rules
+	MaxSDP    = 8 << 10 // an offer
+	MaxInvite = 8 << 10 // what answers the caller: mostly its Via and Record-Route headers
+	MaxDialog = 4 << 10 // an encoded dialog
+	MaxMedia  = 4 << 10 // a media session's state
+)
+
+// Bounds of what operators set and of what follows from it. Each is far above
+// honest use and keeps one command from filling the log or a replica's memory.
+const (
+	maxName       = 64               // ids, names, currencies, codecs, versions of programs
+	maxNumber     = number.MaxDigits // normalised numbers and prefixes
+	maxMemo       = 256
+	maxKey        = 192     // idempotency keys: token/key
+	maxDetail     = 4 << 10 // texts that this package makes of such values
+	maxAddrs      = 32      // of a gateway, an account or a node
+	maxPrefixes   = 4096    // of a gateway or an account
+	maxRules      = 1024    // of a dial plan
+	maxRoutes     = 4096    // gateways that an ingress names
+	maxNumbers    = 24 << 10
+	maxRows       = 4096 // of one chunk of rates
+	maxCallIDs    = 16 << 10
+	maxMembers    = 256
+	maxOwners     = 256
+	maxCandidates = route.MaxCandidates
+	maxSkipped    = route.MaxSkipped
+	maxAttempts   = maxCandidates * maxAddrs // tries of one call
 )
 
 // each describes an element of a list, for wire.Slice and wire.Optional.
@@ -43,7 +49,7 @@ func each[T any, P interface {
 
 func name(c *wire.Codec, v *string)   { c.String(v, maxName) }
 func digits(c *wire.Codec, v *string) { c.String(v, maxNumber) }
-func raw(c *wire.Codec, v *string)    { c.String(v, maxRaw) }
+func raw(c *wire.Codec, v *string)    { c.String(v, MaxRaw) }
 func memo(c *wire.Codec, v *string)   { c.String(v, maxMemo) }
 func detail(c *wire.Codec, v *string) { c.String(v, maxDetail) }
 
@@ -88,9 +94,3 @@ func (p *Prefix) fields(c *wire.Codec) {
 		c.Fail("prefix of %d bits: %w", p.Bits, wire.ErrMalformed)
 	}
 }
-
-// The lists of a plan are bounded where they are made.
-const (
-	maxCandidates = route.MaxCandidates
-	maxSkipped    = route.MaxSkipped
-)

@@ -9,8 +9,8 @@ func (b *StartCall) fields(c *wire.Codec) {
 	raw(c, &b.Caller)
 	raw(c, &b.Callee)
 	raw(c, &b.SIPCallID)
-	c.Bytes(&b.Invite, maxInvite)
-	c.Bytes(&b.Offer, maxSDP)
+	c.Bytes(&b.Invite, MaxInvite)
+	c.Bytes(&b.Offer, MaxSDP)
 	b.MediaAddr.fields(c)
 }
 
@@ -19,18 +19,18 @@ func (b *Progress) fields(c *wire.Codec) {
 	wire.Uint(c, &b.Epoch)
 	c.U8(&b.Candidate)
 	c.U16(&b.Status)
-	c.Bytes(&b.DialogA, maxDialog)
-	c.Bytes(&b.DialogB, maxDialog)
-	c.Bytes(&b.Media, maxMedia)
+	c.Bytes(&b.DialogA, MaxDialog)
+	c.Bytes(&b.DialogB, MaxDialog)
+	c.Bytes(&b.Media, MaxMedia)
 }
 
 func (b *AnswerCall) fields(c *wire.Codec) {
 	callID(c, &b.Call)
 	wire.Uint(c, &b.Epoch)
 	c.U8(&b.Candidate)
-	c.Bytes(&b.DialogA, maxDialog)
-	c.Bytes(&b.DialogB, maxDialog)
-	c.Bytes(&b.Media, maxMedia)
+	c.Bytes(&b.DialogA, MaxDialog)
+	c.Bytes(&b.DialogB, MaxDialog)
+	c.Bytes(&b.Media, MaxMedia)
 	name(c, &b.Codec)
 	b.PeerMedia.fields(c)
 	wire.Slice(c, &b.Attempts, maxAttempts, each[Attempt])
@@ -40,9 +40,9 @@ func (b *ExtendCall) fields(c *wire.Codec) {
 	callID(c, &b.Call)
 	wire.Uint(c, &b.Epoch)
 	c.U32(&b.Slice)
-	c.Bytes(&b.DialogA, maxDialog)
-	c.Bytes(&b.DialogB, maxDialog)
-	c.Bytes(&b.Media, maxMedia)
+	c.Bytes(&b.DialogA, MaxDialog)
+	c.Bytes(&b.DialogB, MaxDialog)
+	c.Bytes(&b.Media, MaxMedia)
 }
 
 func (b *EndCall) fields(c *wire.Codec) {
