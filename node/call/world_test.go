@@ -53,6 +53,7 @@ func newWorld(t *testing.T, funds string, change ...func(*Config)) *world {
 	w.start(change...)
 	t.Cleanup(func() {
 		w.node.stop()
+		w.mute("")
 		time.Sleep(2 * time.Minute) // what is under way ends
 	})
 	return w
@@ -181,6 +182,7 @@ type phone struct {
 	bye      int             // status of the answer to its own BYE
 	again    []*sip.Response // to its re-INVITE or INFO
 	ackBody  string
+	forgets  bool // knows its dialogs no more
 }
 
 func (w *world) phone(at string) *phone {
@@ -291,6 +293,11 @@ func (p *phone) Request(req *sip.Request, tx *sip.ServerTx) {
 	defer p.mu.Unlock()
 	p.requests = append(p.requests, req)
 	p.txs = append(p.txs, tx)
+	switch {
+	case p.forgets && tx != nil:
+		p.reply(tx, req.Response(481, ""))
+		return
+	}
 	switch req.Method {
 	case sip.INVITE:
 		if p.invite != nil {
@@ -493,3 +500,45 @@ func (w *world) mute(address string) {
 
 // settleHeld lets one INVITE reach its shard.
 func (w *world) settleHeld() { synctest.Wait() }
+
+// talk sends RTP between the two legs until the returned function is called.
+func (w *world) talk() (stop func()) {
+	w.t.Helper()
+	answer, err := media.Parse(w.caller.final().Body)
+	w.check(err)
+	offer, _ := w.one.last(sip.INVITE)
+	offered, err := media.Parse(offer.Body)
+	w.check(err)
+	done, stopped := make(chan struct{}), make(chan struct{})
+	conns := map[*net.UDPAddr]net.PacketConn{}
+	for from, to := range map[string]media.Description{"10.1.0.1:40000": answer, "10.2.0.1:40000": offered} {
+		conn, err := w.net.listen(netip.MustParseAddrPort(from))
+		w.check(err)
+		audio, err := to.Audio()
+		w.check(err)
+		conns[net.UDPAddrFromAddrPort(audio.RTP)] = conn
+	}
+	go func() {
+		defer close(stopped)
+		for n := uint16(0); ; n++ {
+			packet := append([]byte{0x80, 8, byte(n >> 8), byte(n), 0, 0, 0, 0, 0, 0, 0, 7}, make([]byte, 160)...)
+			for to, conn := range conns {
+				_, _ = conn.WriteTo(packet, to) // the node may be away
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(done)
+		<-stopped
+		for _, conn := range conns {
+			w.noError(conn.Close())
+		}
+	})
+}
+
+func isRTP(raw []byte) bool { return len(raw) > 0 && raw[0] == 0x80 }
