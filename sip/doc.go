@@ -10,7 +10,8 @@
 //
 // It never knows money, media or the cluster: bodies are bytes, and whether a
 // call may be answered is decided by call control, which says so with Respond.
-// It resolves no names: destinations are addresses. URIs are parsed by sipgo;
+// It resolves no names: destinations are addresses, and a message goes over the
+// transport of its destination whatever its size. URIs are parsed by sipgo;
 // transport, transactions and dialogs are our own, since sipgo's give no order
 // between the messages of a call and cannot be rebuilt on another node.
 //

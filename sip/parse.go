@@ -6,6 +6,10 @@ import (
 	"strings"
 )
 
+// Messages are cut into lines here and not by sipgo, whose parser knows a part of
+// the compact names, takes what has to be refused (RFC 4475), and rewrites headers
+// that have to be repeated as they were. Its URI parser is used.
+
 // Limits of a received message. The first is the largest UDP datagram; the
 // others stop a sender from buying much memory or time with one packet.
 const (

@@ -14,6 +14,10 @@ const (
 	commandBound = 64 << 10
 )
 
+// maxServers bounds the server transactions of a shard: each lives for 32 s, so this
+// is 4,000 requests a second. Above it new requests are dropped, as if lost.
+const maxServers = 128 << 10
+
 // event is one thing for a shard to do: a message from the network or a command.
 type event struct {
 	req *Request
@@ -124,6 +128,10 @@ func (s *shard) request(req *Request, now time.Time) {
 	if tx := s.servers[key]; tx != nil {
 		s.e.stats.RetransmitsIn.Add(1)
 		tx.repeat()
+		return
+	}
+	if len(s.servers) >= maxServers {
+		s.e.stats.DroppedFull.Add(1)
 		return
 	}
 	if req.Method == CANCEL {
