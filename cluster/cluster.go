@@ -89,15 +89,22 @@ func Open(cfg Config) (*Cluster, error) {
 	c.disk = newDiskGuard(cfg.Log, c.fatal)
 	c.replica = &replica{machine: cfg.Machine, clock: c.clock, fatal: c.fatal, self: raft.ServerID(cfg.ID), member: c.becameMember}
 	c.rpc = newRPC(hello{node: cfg.ID, cluster: cfg.ClusterID, generation: cfg.Generation}, cfg.Network, c.log)
+	if err := c.checkName(); err != nil {
+		c.rpc.close(nil)
+		return nil, err
+	}
 	if err := c.openRaft(); err != nil {
+		c.rpc.close(nil)
 		return nil, err
 	}
 	own := meta{Expect: cfg.Expect, Empty: empty, Joined: c.joined.Load(), Voter: !cfg.Nonvoter}
 	if c.gossip, err = startGossip(cfg, own, c.log); err != nil {
+		c.rpc.close(nil)
 		return nil, errors.Join(err, c.closeRaft())
 	}
 	if c.rpcListen, err = cfg.Network.Listen(ProtoRPC); err != nil {
 		c.gossip.stop(false)
+		c.rpc.close(nil)
 		return nil, errors.Join(fmt.Errorf("listen for rpc: %w", err), c.closeRaft())
 	}
 	c.assemble()
@@ -118,6 +125,7 @@ func (c *Cluster) assemble() {
 	c.reader = &reader{ask: c.readIndex}
 	c.pilot = &pilot{c: c, healthy: map[string]time.Time{}}
 	c.rpc.handle(pingName, c.servePing)
+	c.rpc.handle(whoisName, c.serveWhois)
 	c.rpc.handle(batchName, c.serveBatch)
 	c.rpc.handle(readName, c.serveRead)
 }

@@ -59,7 +59,6 @@ type gossip struct {
 	mu      sync.Mutex // guards what follows
 	own     meta
 	members map[string]member
-	clash   string // address of another node of our name
 }
 
 // startGossip joins nobody yet.
@@ -80,8 +79,9 @@ func startGossip(cfg Config, own meta, log *slog.Logger) (*gossip, error) {
 	mc.ProbeInterval, mc.ProbeTimeout = 200*time.Millisecond, 100*time.Millisecond
 	mc.SuspicionMult, mc.GossipInterval = 3, 100*time.Millisecond
 	mc.TCPTimeout = 2 * time.Second
-	mc.DeadNodeReclaimTime = 5 * time.Second // a node may come back at another address
-	mc.Delegate, mc.Events, mc.Conflict = g, g, g
+	// A node that moved is known at its new address after the second of these.
+	mc.DeadNodeReclaimTime, mc.PushPullInterval = time.Second, 10*time.Second
+	mc.Delegate, mc.Events = g, g
 	mc.Logger = newGossipLogger(log)
 	if len(cfg.Keyring) > 0 {
 		if mc.Keyring, err = memberlist.NewKeyring(cfg.Keyring, cfg.Keyring[0]); err != nil {
@@ -162,18 +162,11 @@ func (g *gossip) find(id string) (member, bool) {
 	return m, ok
 }
 
-// conflict is the address of another live node of this name, or empty.
-func (g *gossip) conflict() string {
+// forget drops a member from the list.
+func (g *gossip) forget(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.clash
-}
-
-// forgive forgets the other node of this name, which does not answer.
-func (g *gossip) forgive() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.clash = ""
+	delete(g.members, id)
 }
 
 // stop ends gossip; polite says goodbye first, so that nobody has to suspect.
@@ -222,17 +215,6 @@ func (g *gossip) note(n *memberlist.Node, alive bool) {
 func (g *gossip) NotifyJoin(n *memberlist.Node)   { g.note(n, true) }
 func (g *gossip) NotifyLeave(n *memberlist.Node)  { g.note(n, false) }
 func (g *gossip) NotifyUpdate(n *memberlist.Node) { g.note(n, true) }
-
-// NotifyConflict implements memberlist.ConflictDelegate: two live nodes use one
-// name, as after the copy of a data directory.
-func (g *gossip) NotifyConflict(_, other *memberlist.Node) {
-	if other.Name != g.self {
-		return
-	}
-	g.mu.Lock()
-	g.clash = other.Address()
-	g.mu.Unlock()
-}
 
 // NodeMeta implements memberlist.Delegate; the rest of it is not used.
 func (g *gossip) NodeMeta(limit int) []byte {

@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -84,4 +87,53 @@ func (c *Cluster) becameMember() {
 		return
 	}
 	c.joined.Store(true)
+}
+
+const (
+	whoisName = "cluster.whois"
+	// askTimeout bounds the questions before the start, asked all at once.
+	askTimeout = time.Second
+)
+
+// checkName refuses to start if another live node uses this node's name, as
+// after the copy of a data directory: two nodes that vote in one name can elect
+// two leaders. Peers are asked where they see the name, and that address whether
+// it is alive. Nobody to ask is no reason to wait.
+func (c *Cluster) checkName() error {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	found := make(chan string, len(c.cfg.Join))
+	var all sync.WaitGroup
+	for _, peer := range c.cfg.Join {
+		if peer == c.cfg.Advertise {
+			continue
+		}
+		all.Go(func() {
+			if at, err := c.rpc.call(ctx, peer, whoisName, []byte(c.cfg.ID)); err == nil {
+				found <- string(at)
+			}
+		})
+	}
+	all.Wait()
+	close(found)
+	for at := range found {
+		if at == "" || at == c.cfg.Advertise {
+			continue
+		}
+		if self, err := c.rpc.call(ctx, at, whoisName, []byte(c.cfg.ID)); err == nil && string(self) == at {
+			return fmt.Errorf("%w: %s is alive at %s", ErrDuplicate, c.cfg.ID, at)
+		}
+	}
+	return nil
+}
+
+// serveWhois says where a node is seen alive; nowhere is an empty answer.
+func (c *Cluster) serveWhois(_ context.Context, _ string, id []byte) ([]byte, error) {
+	if string(id) == c.cfg.ID {
+		return []byte(c.cfg.Advertise), nil
+	}
+	if m, ok := c.gossip.find(string(id)); ok && m.alive {
+		return []byte(m.addr), nil
+	}
+	return nil, nil
 }

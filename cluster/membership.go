@@ -16,9 +16,9 @@ const (
 	minVoters = 3
 	// maxLag is how many entries behind a node may be and still be healthy.
 	maxLag = 1000
-	// duplicateFor is how long another live node must have had our name before
-	// we give way: a node that moved is seen at its old address for a moment.
-	duplicateFor = 5 * time.Second
+	// forgetAfter is when a dead node that is no member of raft disappears from
+	// the lists.
+	forgetAfter = time.Hour
 	// changeTimeout bounds one change of raft's configuration.
 	changeTimeout = 5 * time.Second
 )
@@ -28,7 +28,6 @@ const (
 type pilot struct {
 	c       *Cluster
 	healthy map[string]time.Time // since when a nonvoter has been healthy
-	clash   time.Time            // since when another node has our name
 }
 
 // runMembership works until ctx ends.
@@ -52,7 +51,7 @@ func (p *pilot) step() {
 	servers := c.servers()
 	c.gossip.update(meta{Expect: c.cfg.Expect, Empty: len(servers) == 0 && c.raft.LastIndex() == 0,
 		Joined: c.joined.Load(), Voter: !c.cfg.Nonvoter})
-	p.checkName()
+	p.forget(servers)
 	if len(servers) == 0 {
 		p.bootstrap()
 		return
@@ -69,21 +68,13 @@ func (p *pilot) step() {
 	p.promote(servers)
 }
 
-// checkName ends the node when another live one keeps using its name: a data
-// directory was copied.
-func (p *pilot) checkName() {
-	addr := p.c.gossip.conflict()
-	switch {
-	case addr == "":
-	case p.clash.IsZero():
-		p.clash = time.Now()
-	case time.Since(p.clash) > duplicateFor:
-		if _, err := p.c.rpc.call(context.Background(), addr, pingName, nil); err == nil {
-			p.c.fatal(fmt.Errorf("%w: %s at %s", ErrDuplicate, p.c.cfg.ID, addr))
-			return
+// forget drops members that died long ago and are not raft's.
+func (p *pilot) forget(servers []raft.Server) {
+	for _, m := range p.c.gossip.all() {
+		known := slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == m.id })
+		if !m.alive && !known && time.Since(m.since) > forgetAfter {
+			p.c.gossip.forget(m.id)
 		}
-		p.clash = time.Time{}
-		p.c.gossip.forgive()
 	}
 }
 
@@ -109,8 +100,11 @@ func (p *pilot) bootstrap() {
 		return // members are sorted by name
 	}
 	servers = servers[:c.cfg.Expect]
-	err := c.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error()
-	c.log.Info("bootstrap", "voters", len(servers), "err", err)
+	if err := c.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
+		c.log.Warn("bootstrap", "err", err)
+		return
+	}
+	c.log.Info("bootstrap", "voters", len(servers))
 }
 
 // admit adds a member that raft does not know, or follows it to a new address.
@@ -257,7 +251,7 @@ func (c *Cluster) Remove(ctx context.Context, id string, force bool) error {
 		return err
 	}
 	c.log.Info("membership", "node", id, "change", "removed")
-	return wait(ctx, c.raft.RemoveServer(raft.ServerID(id), 0, changeTimeout))
+	return c.wait(ctx, c.raft.RemoveServer(raft.ServerID(id), 0, changeTimeout))
 }
 
 // Transfer hands leadership to another up-to-date voter, if this node has it.
@@ -265,12 +259,13 @@ func (c *Cluster) Transfer(ctx context.Context) error {
 	if c.raft.State() != raft.Leader {
 		return nil
 	}
-	return wait(ctx, c.raft.LeadershipTransfer())
+	return c.wait(ctx, c.raft.LeadershipTransfer())
 }
 
-// wait waits for a future of raft, whose own time-outs end its goroutine.
-func wait(ctx context.Context, f raft.Future) error {
-	done := make(chan error, 1)
+// wait waits for a future of raft. The goroutine behind it belongs to raft, which
+// answers every future at the latest when it stops.
+func (c *Cluster) wait(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1) // one answer, perhaps after the wait was given up
 	go func() { done <- f.Error() }()
 	select {
 	case err := <-done:

@@ -235,10 +235,13 @@ func (p *proposer) nextBatch(leader leaderInfo, now time.Time) (batch []item[*op
 	if hold > 0 {
 		return nil, hold
 	}
+	logNow, live := p.clock.now()
+	if !live { // a deadline needs log time: the first ping of a peer brings it
+		return nil, sweepEvery
+	}
 	p.pace.left(now)
 	p.flying++
 	batch = p.queue.take(room)
-	logNow, _ := p.clock.now()
 	for _, it := range batch {
 		if o := it.value; o.seq == 0 {
 			o.seq, o.deadline = p.next, logNow+deadline.Microseconds()

@@ -52,8 +52,8 @@ func (r *reader) index(ctx context.Context) (uint64, error) {
 	}
 }
 
-// rounds runs the round that its caller waits for, and hands a further one to a
-// goroutine that ends with it.
+// rounds runs the round that its caller waits for. A further one gets a goroutine
+// that lives no longer than those who wait for it, or roundTimeout.
 func (r *reader) rounds(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTimeout)
 	defer cancel()

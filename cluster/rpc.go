@@ -192,14 +192,17 @@ func (r *rpc) serve(l net.Listener) {
 	}
 }
 
-// start begins to serve; close ends everything.
+// start begins to serve; close ends everything and waits.
 func (r *rpc) start(l net.Listener) {
 	r.all.Add(1)
 	go r.serve(l)
 }
 
+// close takes nil if start was never called.
 func (r *rpc) close(l net.Listener) {
-	l.Close()
+	if l != nil {
+		l.Close()
+	}
 	r.mu.Lock()
 	r.closed = true
 	for conn := range r.serving {

@@ -1,0 +1,199 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"tandem/cluster"
+	"tandem/cluster/pki"
+	"tandem/cluster/store"
+	"tandem/cluster/transport"
+)
+
+// counter is a machine that counts.
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) Apply(_ uint64, _ int64, commands []cluster.Envelope) ([][]byte, error) {
+	c.n.Add(int64(len(commands)))
+	return make([][]byte, len(commands)), nil
+}
+func (c *counter) Snapshot() (cluster.SnapshotWriter, error) { return nothing{}, nil }
+func (c *counter) Restore(io.Reader) error                   { return nil }
+func (c *counter) WantsTick() bool                           { return false }
+
+type nothing struct{}
+
+func (nothing) WriteTo(io.Writer) (int64, error) { return 0, nil }
+func (nothing) Release()                         {}
+
+// startReal runs three nodes over real TLS, UDP and bbolt on loopback.
+func startReal(tb testing.TB) ([]*cluster.Cluster, []*counter) {
+	tb.Helper()
+	ca, err := pki.CreateCA(pki.NewClusterID(), time.Now())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	key := pki.NewGossipKey()
+	var nodes []*cluster.Cluster
+	var counters []*counter
+	var join []string
+	for i := range 3 {
+		stream, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		addr := stream.Addr().String()
+		datagram, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		id := fmt.Sprintf("n%d", i+1)
+		cred, err := ca.IssueNode(id, []string{"127.0.0.1"}, time.Now())
+		if err != nil {
+			tb.Fatal(err)
+		}
+		network, err := transport.New(transport.Config{Credentials: cred, Generation: 1, Stream: stream, Datagram: datagram})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		log, err := store.OpenLog(filepath.Join(tb.TempDir(), "raft.db"))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		m := &counter{}
+		c, err := cluster.Open(cluster.Config{
+			ID: id, ClusterID: ca.ClusterID, Generation: 1, Network: network, Advertise: addr, Join: join, Expect: 3,
+			Log: log, Stable: log, Snapshots: raft.NewInmemSnapshotStore(), Machine: m, Keyring: [][]byte{key},
+		})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		join = append(join, addr)
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		tb.Cleanup(func() {
+			stop()
+			if err := <-ended; err != nil {
+				tb.Errorf("run %s: %v", id, err)
+			}
+			if err := network.Close(); err != nil {
+				tb.Errorf("close network of %s: %v", id, err)
+			}
+			if err := log.Close(); err != nil {
+				tb.Errorf("close log of %s: %v", id, err)
+			}
+		})
+		nodes, counters = append(nodes, c), append(counters, m)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	for _, c := range nodes {
+		if _, err := c.ReadIndex(ctx); err != nil {
+			tb.Fatalf("no cluster: %v", err)
+		}
+	}
+	return nodes, counters
+}
+
+// TestRealCluster: TLS, UDP gossip with a keyring and bbolt, on loopback.
+func TestRealCluster(t *testing.T) {
+	nodes, counters := startReal(t)
+	ctx := context.Background()
+	for i := range 30 {
+		if _, err := nodes[i%3].Propose(ctx, cluster.Command{Lane: cluster.LaneStart, Body: []byte("call")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range nodes {
+		if _, err := c.ReadIndex(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if n := counters[i].n.Load(); n != 30 {
+			t.Errorf("node %d has applied %d commands, want 30", i+1, n)
+		}
+	}
+}
+
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkCommit measures commits through three nodes in one process with real
+// TLS and bbolt: alone, and from many proposers spread over all nodes.
+func BenchmarkCommit(b *testing.B) {
+	nodes, _ := startReal(b)
+	body := make([]byte, 300)
+	for _, proposers := range []int{1, 16, 256, 1024} {
+		b.Run(fmt.Sprintf("proposers=%d", proposers), func(b *testing.B) {
+			before := cpu()
+			var next atomic.Int64
+			var all sync.WaitGroup
+			b.ResetTimer()
+			for p := range proposers {
+				all.Go(func() {
+					for next.Add(1) <= int64(b.N) {
+						_, err := nodes[p%3].Propose(context.Background(), cluster.Command{Lane: cluster.LaneExtend, Body: body})
+						if err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+			b.ReportMetric(float64((cpu()-before).Microseconds())/float64(b.N), "cpu-µs/commit")
+		})
+	}
+}
+
+// BenchmarkStream measures latency and CPU at a steady rate of commands, spread
+// over all nodes: b.N commands, none waits for another.
+func BenchmarkStream(b *testing.B) {
+	nodes, _ := startReal(b)
+	body := make([]byte, 300)
+	for _, rate := range []int{300, 1000, 3000, 10000} {
+		b.Run(fmt.Sprintf("rate=%d", rate), func(b *testing.B) {
+			before := cpu()
+			took := make([]time.Duration, b.N)
+			var all sync.WaitGroup
+			all.Add(b.N)
+			begin := time.Now()
+			for i := range b.N {
+				due := begin.Add(time.Duration(i) * time.Second / time.Duration(rate))
+				if d := time.Until(due); d > 0 {
+					time.Sleep(d)
+				}
+				start := time.Now()
+				nodes[i%3].Submit(cluster.Command{Lane: cluster.LaneExtend, Body: body}, func(_ cluster.Result, err error) {
+					took[i] = time.Since(start)
+					if err != nil {
+						b.Error(err)
+					}
+					all.Done()
+				})
+			}
+			all.Wait()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[b.N/2].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(took[b.N*99/100].Microseconds()), "p99-µs")
+			b.ReportMetric(float64((cpu()-before).Microseconds())/float64(b.N), "cpu-µs/commit")
+		})
+	}
+}
