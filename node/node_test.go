@@ -208,48 +208,46 @@ func listen(a netip.AddrPort) (net.PacketConn, error) {
 // once on both sides, and every node has the same records and the same state.
 func TestCallsThroughThreeNodes(t *testing.T) {
 	l := newLab(t)
-	carrier, err := load.NewCarrier(load.CarrierConfig{
-		Listen: listen, Addr: netip.MustParseAddrPort(fmt.Sprintf("127.0.0.52:%d", freePort(t, "127.0.0.52"))),
-		Ring: 20 * time.Millisecond, RTP: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- carrier.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	carrier := l.carrier(20*time.Millisecond, true)
 	l.objects(carrier.Addr())
 
 	const calls = 30
-	callers, err := load.NewCallers(load.CallersConfig{
-		Listen: listen, Addr: netip.MustParseAddrPort(fmt.Sprintf("127.0.0.51:%d", freePort(t, "127.0.0.51"))),
-		Targets: []netip.AddrPort{l.sip(0), l.sip(1), l.sip(2)},
-		CPS:     20, Calls: calls, Talk: 1200 * time.Millisecond, RTP: true,
+	l.announced()
+	report, err := l.callers(load.CallersConfig{
+		CPS: 20, Calls: calls, Talk: 1200 * time.Millisecond, RTP: true,
 		OnEnd: func(o load.Outcome) {
 			if !o.Answered() || o.Cut || o.ByeLost || o.RTP.Received < 40 {
 				t.Errorf("outcome %+v", o)
 			}
 		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range l.nodes {
-		l.eventually("node knows the gateways", func() bool { return l.nodes[i].Serving() })
-	}
-	report, err := callers.Run(t.Context())
+	}).Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", report)
 	l.settled(calls)
 	l.same(calls)
+}
+
+// announced waits until all nodes serve.
+func (l *lab) announced() {
+	l.t.Helper()
+	for i := range l.nodes {
+		l.eventually("node serves", l.nodes[i].Serving)
+	}
+}
+
+// run runs a part beside the test until the test ends.
+func run(t *testing.T, part func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- part(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // settled waits until no call is live anywhere.
