@@ -92,7 +92,7 @@ func (s *State) answerCall(cmd *Command, b *AnswerCall) Result {
 	c.Answered = s.eventTime(cmd, max(c.Started, c.Ringing))
 	c.Alive = max(c.Alive, c.Answered)
 	c.dialogs(b.DialogA, b.DialogB, b.Media)
-	c.Codec, c.CalleeMedia, c.Attempts = b.Codec, b.PeerMedia, appendAttempts(b.Attempts)
+	c.Codec, c.CalleeMedia, c.Attempts = b.Codec, b.PeerMedia, b.Attempts
 	return Result{Grant: c.grant(c.Granted)}
 }
 
@@ -118,7 +118,7 @@ func (s *State) extendCall(cmd *Command, b *ExtendCall) Result {
 	a := s.accounts.get(c.Account)
 	free, limited := s.spendable(a)
 	now := slice{granted: c.Granted, hold: c.Hold, last: c.LastGrant}
-	next, ok := now.next(c.Rate, free, limited, a.Live)
+	next, ok := now.next(c.Rate, free, limited, a.Live-1)
 	if ok {
 		var err error
 		next, err = s.raise(c.Account, now, next)

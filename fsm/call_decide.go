@@ -54,6 +54,9 @@ func (s *State) decide(b *StartCall) *decision {
 // findIngress finds who sent the INVITE, and what number it is for.
 func (s *State) findIngress(d *decision, b *StartCall) {
 	callee, err := number.Normalise(b.Callee)
+	// A caller that is no number is anonymous; the raw text goes into the CDR.
+	caller, _ := number.Normalise(b.Caller)
+	d.caller, d.callee = caller.Digits, callee.Digits
 	id := s.ix.sources.find(b.Source, callee.Digits)
 	if id == "" {
 		d.refuse(UnknownSource, "no ingress has this address")
@@ -61,9 +64,7 @@ func (s *State) findIngress(d *decision, b *StartCall) {
 	}
 	d.ingress = s.mappings.get(id)
 	d.account = s.accounts.get(d.ingress.Account)
-	// A caller that is no number is anonymous; the raw text goes into the CDR.
-	caller, _ := number.Normalise(b.Caller)
-	d.caller, d.callee = caller.Digits, strings.TrimPrefix(callee.Digits, d.ingress.TechPrefix)
+	d.callee = strings.TrimPrefix(d.callee, d.ingress.TechPrefix)
 	if !fraud.Countable(d.caller) {
 		d.flags |= FlagUncounted
 	}

@@ -154,7 +154,7 @@ func (c *Call) cdr(e ending) CDR {
 		Attempts: c.Attempts, Owners: c.Owners, Node: e.node,
 	}
 	if len(e.attempts) > 0 {
-		r.Attempts = appendAttempts(e.attempts)
+		r.Attempts = e.attempts
 	}
 	r.tried(k.Gateway)
 	if c.Answered != 0 {

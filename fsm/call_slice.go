@@ -22,19 +22,19 @@ type slice struct {
 }
 
 // next returns the slice that follows, given what may still be held and how
-// many calls the account has (an extension's own among them). It is false when
-// the money pays for no further increment.
+// many other calls the account has. It is false when the money pays for no
+// further increment.
 //
 // A rich account's slices take a share of what is available, so that calls do
 // not come back often and leave enough for others; at least shortestSlice when
 // every live call could have as much. A poorer account's money is shared
 // equally, to the last increment.
-func (sl slice) next(r billing.Rate, free billing.Amount, limited bool, live uint32) (slice, bool) {
+func (sl slice) next(r billing.Rate, free billing.Amount, limited bool, others uint32) (slice, bool) {
 	longest := sl.floor(r, sl.granted+longestSlice)
 	if !limited {
 		return slice{granted: longest, hold: r.Cost(longest)}, true
 	}
-	shares := billing.Amount(live) + 1
+	shares := billing.Amount(others) + 1
 	to := sl.afford(r, free/(2*shares), longest)
 	if to < sl.granted+shortestSlice {
 		enough := r.Through(sl.granted + shortestSlice)

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"slices"
 	"time"
 
 	"tandem/billing"
@@ -178,12 +177,4 @@ func (s *State) release(a *Account, held billing.Amount) {
 		panic("fsm: held " + a.Balance.Held.String() + ", released " + held.String() + ": " + err.Error())
 	}
 	a.Balance = after
-}
-
-// appendAttempts bounds the attempts of a call: the newest are kept.
-func appendAttempts(a []Attempt) []Attempt {
-	if len(a) > maxAttempts {
-		return slices.Clone(a[len(a)-maxAttempts:])
-	}
-	return a
 }

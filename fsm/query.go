@@ -1,14 +1,17 @@
 package fsm
 
 import (
+	"maps"
 	"time"
 
 	"tandem/billing"
+	"tandem/fsm/route"
 )
 
-// The methods of this file read the state for APIs and local views. They return
-// copies; slices and bytes in them are shared and must not be written to. Like
-// Apply they belong to the goroutine that has the state.
+// The methods of this file read the state for APIs and local views. Any number of
+// them may run at once, but not beside Apply, Snapshot, InstallRates or Hash.
+// They return copies; slices and bytes in them are shared and must not be
+// written to.
 
 // MaxPage is the most that one query returns.
 const MaxPage = 1000
@@ -97,15 +100,22 @@ func (s *State) LookupRate(table, number string) (row RateRow, version uint64, o
 	if t == nil || t.Active == 0 {
 		return RateRow{}, 0, false
 	}
-	k := versionKey{table, t.Active}
-	r := s.ix.rates[k]
-	if r == nil {
-		r = s.buildNow(k)
-	}
+	r := s.reader().ratesOf(versionKey{table, t.Active})
 	if found := r.find(number); found != nil {
 		return *found, t.Active, true
 	}
 	return RateRow{}, t.Active, false
+}
+
+// reader returns a shallow copy of the state that may look things up with the
+// code of Apply: what that keeps for later (indexes, scratch) it keeps in the
+// copy.
+func (s *State) reader() *State {
+	c := *s
+	c.now = c.head.At
+	c.selection = route.Selection{}
+	c.ix.rates = maps.Clone(s.ix.rates)
+	return &c
 }
 
 // Params returns the system parameters as they are in force.
@@ -273,8 +283,7 @@ type Explanation struct {
 // Simulate runs the decision of StartCall without any effect, as of the last
 // entry's log time. Counts of the dynamic blacklist stay as they are.
 func (s *State) Simulate(b StartCall) Explanation {
-	s.now = s.head.At
-	d := s.decide(&b)
+	d := s.reader().decide(&b)
 	x := Explanation{
 		Code: d.code, Refusal: d.code.Refusal(), Detail: d.detail, Caller: d.caller, Callee: d.callee,
 		Emergency: d.flags&FlagEmergency != 0, White: d.flags&FlagWhite != 0,

@@ -95,12 +95,7 @@ func (s *State) price(table, number string) (priced, bool) {
 	if t == nil || t.Active == 0 {
 		return priced{}, false
 	}
-	k := versionKey{table, t.Active}
-	r := s.ix.rates[k]
-	if r == nil {
-		r = s.buildNow(k)
-	}
-	row := r.find(number)
+	row := s.ratesOf(versionKey{table, t.Active}).find(number)
 	if row == nil {
 		return priced{}, false
 	}
@@ -115,8 +110,12 @@ func (s *State) price(table, number string) (priced, bool) {
 	return p, true
 }
 
-// buildNow builds an index that nobody installed.
-func (s *State) buildNow(k versionKey) *Rates {
+// ratesOf returns the index of a version that is there. One that nobody
+// installed is built now.
+func (s *State) ratesOf(k versionKey) *Rates {
+	if r := s.ix.rates[k]; r != nil {
+		return r
+	}
 	c, _ := s.RateChunks(k.Table, k.Version)
 	r, err := BuildRates(c)
 	if err != nil {

@@ -38,22 +38,16 @@ type tableView[K comparable, V any] struct {
 	dirty  []K
 }
 
-// maxViews bounds how many views may be open: each keeps the changes since.
-const maxViews = 4
-
-// Snapshot returns a view of the state in microseconds, whatever its size, or
-// false when too many are open.
-func (s *State) Snapshot() (*View, bool) {
+// Snapshot returns a view of the state in microseconds, whatever its size. While
+// one is open, what Apply changes is kept twice.
+func (s *State) Snapshot() *View {
 	s.tidy()
-	if len(s.views) >= maxViews {
-		return nil, false
-	}
 	v := &View{index: s.index, head: s.head, released: make(chan struct{}, 1)}
 	for _, t := range s.tables {
 		v.tables = append(v.tables, t.freeze())
 	}
 	s.views = append(s.views, v)
-	return v, true
+	return v
 }
 
 // Index returns the index of the last entry that the view has seen.
