@@ -35,8 +35,8 @@ const (
 	maxMembers    = 256
 	maxOwners     = 256
 	maxCandidates = route.MaxCandidates
-	maxSkipped    = route.MaxSkipped
-	maxAttempts   = maxCandidates * maxAddrs // tries of one call
+	maxSkipped    = route.MaxSkipped + route.MaxCandidates // candidates may be struck out again
+	maxAttempts   = maxCandidates * maxAddrs               // tries of one call
 )
 
 // each describes an element of a list, for wire.Slice and wire.Optional.

@@ -17,8 +17,6 @@ import (
 	"tandem/fsm/wire"
 )
 
-var updateGolden = flag.Bool("golden", false, "rewrite testdata/encoding")
-
 // records is one empty record of each type with an encoding of its own.
 func records() []fielder {
 	return []fielder{
@@ -101,6 +99,18 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 	}
 }
 
+// TestLastValues fails when a value is added behind the one that a description
+// names as the last: it could not be encoded.
+func TestLastValues(t *testing.T) {
+	for _, next := range []fmt.Stringer{
+		lastKind + 1, KeyReused + 1, EndOverload + 1, ByServer + 1, CallAnswered + 1, House + 1, TransferAmendment + 1,
+	} {
+		if next.String() != "unknown" {
+			t.Errorf("%T has %s behind what was the last value", next, next)
+		}
+	}
+}
+
 // sample returns a command of a kind with all fields set.
 func sample(t *testing.T, k Kind) *Command {
 	t.Helper()
@@ -142,7 +152,7 @@ func TestGolden(t *testing.T) {
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", "encoding", name+".hex")
-	if *updateGolden {
+	if f := flag.Lookup("update"); f != nil && f.Value.String() == "true" { // the flag of the stories
 		var b strings.Builder
 		for line := got; len(line) > 0; line = line[min(32, len(line)):] {
 			fmt.Fprintln(&b, hex.EncodeToString(line[:min(32, len(line))]))
@@ -154,7 +164,7 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		t.Errorf("%v (go test ./fsm -run Golden -golden writes it)", err)
+		t.Errorf("%v (go test ./fsm -run Golden -update writes it)", err)
 		return
 	}
 	want, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
