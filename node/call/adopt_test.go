@@ -91,7 +91,7 @@ func TestAdoptAnswered(t *testing.T) {
 	bubble(t, "nobody is there any more", "10", func(t *testing.T, w *world) {
 		w.connect()
 		pause(20 * time.Second)
-		w.net.lost = func(from, to netAddrPort, raw []byte) bool { return true }
+		w.lose(func(from, to netAddrPort, raw []byte) bool { return true })
 		w.restart(time.Second)
 		pause(98 * time.Second)
 		cdr := w.ledger.lastCDR(t)
@@ -103,7 +103,7 @@ func TestAdoptAnswered(t *testing.T) {
 	bubble(t, "silent legs with voice stay", "10", func(t *testing.T, w *world) {
 		w.connect()
 		stop := w.talk()
-		w.net.lost = func(from, to netAddrPort, raw []byte) bool { return !isRTP(raw) }
+		w.lose(func(from, to netAddrPort, raw []byte) bool { return !isRTP(raw) })
 		w.restart(time.Second)
 		pause(3 * time.Minute)
 		if w.node.control.Live() != 1 {
@@ -115,9 +115,9 @@ func TestAdoptAnswered(t *testing.T) {
 		w.over()
 	})
 	bubble(t, "before the caller's ACK", "10", func(t *testing.T, w *world) {
-		w.net.lost = func(_, to netAddrPort, raw []byte) bool {
+		w.lose(func(_, to netAddrPort, raw []byte) bool {
 			return to.String() == callerAddr && hasPrefix(raw, "SIP/2.0 200")
-		}
+		})
 		w.caller.call("4420")
 		settle()
 		w.one.says(200, true)

@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tandem/cluster"
@@ -120,7 +121,7 @@ func TestHeldBound(t *testing.T) {
 		w.ledger.setDeaf(true)
 		for range maxHeld {
 			w.caller.call("4420")
-			w.settleHeld()
+			synctest.Wait()
 		}
 		w.caller.call("4420")
 		settle()

@@ -245,9 +245,9 @@ func TestCancel(t *testing.T) {
 		w.one.says(180, false)
 		settle()
 		w.one.invite = nil
-		w.net.lost = func(_, to netAddrPort, raw []byte) bool { // the CANCEL does not get through
+		w.lose(func(_, to netAddrPort, raw []byte) bool { // the CANCEL does not get through
 			return to.String() == gwOneAddr && hasPrefix(raw, "CANCEL")
-		}
+		})
 		w.caller.tx.Cancel()
 		settle()
 		w.one.says(200, true)

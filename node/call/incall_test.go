@@ -109,7 +109,7 @@ func TestCut(t *testing.T) {
 
 func TestAckMissing(t *testing.T) {
 	bubble(t, "no ACK", "10", func(t *testing.T, w *world) {
-		w.net.lost = func(_, _ netAddrPort, raw []byte) bool { return hasPrefix(raw, "ACK") }
+		w.lose(func(_, _ netAddrPort, raw []byte) bool { return hasPrefix(raw, "ACK") })
 		w.caller.call("4420")
 		settle()
 		w.one.says(200, true)
@@ -124,9 +124,9 @@ func TestAckMissing(t *testing.T) {
 		w.over()
 	})
 	bubble(t, "callee hangs up before the ACK", "10", func(t *testing.T, w *world) {
-		w.net.lost = func(from, _ netAddrPort, raw []byte) bool {
+		w.lose(func(from, _ netAddrPort, raw []byte) bool {
 			return from.String() == callerAddr && hasPrefix(raw, "ACK")
-		}
+		})
 		w.caller.call("4420")
 		settle()
 		w.one.says(200, true)

@@ -491,15 +491,17 @@ func (w *world) copyOf(res *sip.Response, from *phone) func() {
 	}
 }
 
-// mute loses everything that an address sends; an empty one loses nothing.
-func (w *world) mute(address string) {
+// lose decides which datagrams get lost.
+func (w *world) lose(lost func(from, to netip.AddrPort, raw []byte) bool) {
 	w.net.mu.Lock()
 	defer w.net.mu.Unlock()
-	w.net.lost = func(from, _ netip.AddrPort, _ []byte) bool { return from.String() == address }
+	w.net.lost = lost
 }
 
-// settleHeld lets one INVITE reach its shard.
-func (w *world) settleHeld() { synctest.Wait() }
+// mute loses everything that an address sends; an empty one loses nothing.
+func (w *world) mute(address string) {
+	w.lose(func(from, _ netip.AddrPort, _ []byte) bool { return from.String() == address })
+}
 
 // talk sends RTP between the two legs until the returned function is called.
 func (w *world) talk() (stop func()) {
