@@ -118,7 +118,7 @@ func (s *State) extendCall(cmd *Command, b *ExtendCall) Result {
 	a := s.accounts.get(c.Account)
 	free, limited := s.spendable(a)
 	now := slice{granted: c.Granted, hold: c.Hold, last: c.LastGrant}
-	next, ok := now.next(c.Rate, free, limited, a.Live-1)
+	next, ok := now.next(c.Rate, free, limited, a.Live-1, c.MaxLength)
 	if ok {
 		var err error
 		next, err = s.raise(c.Account, now, next)

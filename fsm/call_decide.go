@@ -272,7 +272,7 @@ func (s *State) findMoney(d *decision, _ *StartCall) {
 		d.refuse(NoMoney, "account %q: %s available, %s of talk cost %s", a.ID, free, advance, d.price.rate.Cost(advance))
 		return
 	}
-	next, ok := slice{}.next(d.price.rate, free, limited, a.Live)
+	next, ok := slice{}.next(d.price.rate, free, limited, a.Live, d.maxLength)
 	if !ok {
 		d.refuse(NoMoney, "account %q: %s available", a.ID, free)
 		return

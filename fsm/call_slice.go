@@ -22,17 +22,21 @@ type slice struct {
 }
 
 // next returns the slice that follows, given what may still be held and how
-// many other calls the account has. It is false when the money pays for no
-// further increment.
+// many other calls the account has; no call needs more than most. It is false
+// when the money pays for no further increment.
 //
 // A rich account's slices take a share of what is available, so that calls do
 // not come back often and leave enough for others; at least shortestSlice when
 // every live call could have as much. A poorer account's money is shared
 // equally, to the last increment.
-func (sl slice) next(r billing.Rate, free billing.Amount, limited bool, others uint32) (slice, bool) {
-	longest := sl.floor(r, sl.granted+longestSlice)
+func (sl slice) next(r billing.Rate, free billing.Amount, limited bool, others uint32, most time.Duration) (slice, bool) {
+	most = r.Through(most)
+	if sl.granted >= most {
+		return slice{granted: sl.granted, hold: sl.hold, last: true}, true
+	}
+	longest := min(sl.floor(r, sl.granted+longestSlice), most)
 	if !limited {
-		return slice{granted: longest, hold: r.Cost(longest)}, true
+		return slice{granted: longest, hold: r.Cost(longest), last: longest == most}, true
 	}
 	shares := billing.Amount(others) + 1
 	to := sl.afford(r, free/(2*shares), longest)
@@ -51,7 +55,7 @@ func (sl slice) next(r billing.Rate, free billing.Amount, limited bool, others u
 	if n.hold-sl.hold > free {
 		return slice{}, false
 	}
-	n.last = r.Cost(n.step(r))-sl.hold > free
+	n.last = n.granted >= most || r.Cost(n.step(r))-sl.hold > free
 	return n, true
 }
 
