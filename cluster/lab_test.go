@@ -28,6 +28,7 @@ type ledger struct {
 	broken []byte // a body that cannot be decoded
 	tick   bool
 	sizes  []int // commands in each entry
+	late   int   // commands that came after their deadline
 }
 
 type ledgerState struct {
@@ -46,6 +47,9 @@ func (l *ledger) Apply(index uint64, at int64, commands []Envelope) ([][]byte, e
 	for _, c := range commands {
 		if l.broken != nil && bytes.Equal(l.broken, c.Body) {
 			return nil, errors.New("cannot decode this")
+		}
+		if at > c.Deadline {
+			l.late++
 		}
 		key := fmt.Sprintf("%s/%d/%d", c.Node, c.Incarnation, c.Seq)
 		place, seen := l.state.Seen[key]
@@ -367,6 +371,9 @@ func (l *lab) equal(want int) {
 func (l *lab) compare(want int) string {
 	first := l.live()[0]
 	ref := first.m.bodies()
+	if first.m.late > 0 {
+		return fmt.Sprintf("%d commands were late", first.m.late)
+	}
 	if len(ref) != want {
 		return fmt.Sprintf("%s has %d commands, want %d", first.id, len(ref), want)
 	}

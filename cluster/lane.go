@@ -126,15 +126,31 @@ func (q *laneQueue[T]) popFlow() {
 	delete(q.flows, flow)
 }
 
-// oldestStart is when the longest waiting item of LaneStart came, or zero.
-func (q *laneQueue[T]) oldestStart() time.Time {
-	var oldest time.Time
-	for _, flow := range q.turn {
-		if since := q.flows[flow][0].since; oldest.IsZero() || since.Before(oldest) {
-			oldest = since
+// headOf is when the longest waiting item of a flow of LaneStart came, or zero.
+func (q *laneQueue[T]) headOf(flow string) time.Time {
+	if items := q.flows[flow]; len(items) > 0 {
+		return items[0].since
+	}
+	return time.Time{}
+}
+
+// crowdOut removes the newest item of the longest flow of LaneStart if that flow
+// has more than one item more than the given one.
+func (q *laneQueue[T]) crowdOut(flow string) (T, bool) {
+	longest, most := "", len(q.flows[flow])+1
+	for _, f := range q.turn {
+		if n := len(q.flows[f]); n > most {
+			longest, most = f, n
 		}
 	}
-	return oldest
+	items := q.flows[longest]
+	if len(items) == 0 {
+		var none T
+		return none, false
+	}
+	q.flows[longest] = items[:len(items)-1]
+	q.count[LaneStart]--
+	return items[len(items)-1].value, true
 }
 
 // removeIf takes out and returns the items whose value satisfies gone.

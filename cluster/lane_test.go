@@ -86,6 +86,21 @@ func TestUnshiftRestoresTheOrder(t *testing.T) {
 	}
 }
 
+func TestShortFlowCrowdsOutTheLongest(t *testing.T) {
+	var q laneQueue[string]
+	fillQueue(&q, LaneStart, "flood", 3, 10)
+	fillQueue(&q, LaneStart, "b", 1, 10)
+	if v, ok := q.crowdOut("b"); !ok || v != "2flood2" {
+		t.Errorf("crowded out %q, %v", v, ok)
+	}
+	if v, ok := q.crowdOut("b"); ok {
+		t.Errorf("crowded out %q of two", v)
+	}
+	if got := values(q.take(9)); len(got) != 3 || q.len() != 0 {
+		t.Errorf("left %v", got)
+	}
+}
+
 func TestPacerHoldsOnlyAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pacer
@@ -110,7 +125,7 @@ func TestPacerHoldsOnlyAStream(t *testing.T) {
 }
 
 // TestLaneStartIsBounded: while there is no leader 1,000 commands wait, the rest
-// is refused at once, and urgent commands still get in.
+// is refused at once, and urgent commands and those of a quiet ingress get in.
 func TestLaneStartIsBounded(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, l *lab) {
 		lead := l.leader()
@@ -132,11 +147,12 @@ func TestLaneStartIsBounded(t *testing.T) {
 		}
 		for range 100 {
 			lead.c.Submit(Command{Lane: LaneUrgent, Body: []byte("y")}, done)
+			lead.c.Submit(Command{Lane: LaneStart, Flow: "quiet", Body: []byte("z")}, done)
 		}
 		time.Sleep(5 * time.Second)
 		mu.Lock()
 		defer mu.Unlock()
-		if outcomes[ErrBusy] != 500 || outcomes[ErrTimeout] != 1100 {
+		if outcomes[ErrBusy] != 600 || outcomes[ErrTimeout] != 1100 {
 			t.Errorf("outcomes %v", outcomes)
 		}
 	})

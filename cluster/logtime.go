@@ -10,25 +10,32 @@ import (
 // monotonic time since this node saw it, slewed towards the median wall clock of
 // the members and never stepped. Only a leader stamps.
 type logClock struct {
-	mu   sync.Mutex // guards what follows
-	at   int64      // log time of the newest entry, in nanoseconds so that slewing short steps adds up
-	seen time.Time  // when this node saw it, monotonic
-	live bool       // seen means something: the log was alive then, not replayed
+	mu     sync.Mutex // guards what follows, in nanoseconds so that slewing short steps adds up
+	newest int64      // log time of the newest entry
+	at     int64      // log time when this node last set its clock by an entry or a peer
+	seen   time.Time  // when that was, monotonic
+	live   bool       // at and seen mean something: the log was alive then, not replayed
 }
 
-// slewDivisor bounds the drift of log time against the monotonic clock: 1 ms/s.
-const slewDivisor = 1000
+const (
+	// slewDivisor bounds the drift of log time against the monotonic clock: 1 ms/s.
+	slewDivisor = 1000
+	// maxOnTheWay is how old an entry may be, by the clock as it runs, to set it.
+	// Older ones are caught up on.
+	maxOnTheWay = 100 * time.Millisecond
+	// micro is a microsecond of log time in the clock's unit.
+	micro = int64(time.Microsecond)
+)
 
-// micro is a microsecond of log time in the clock's unit.
-const micro = int64(time.Microsecond)
-
-// applied notes an entry's time. Replayed entries move the time but do not make
-// the clock live.
+// applied notes an entry's time. A clock that runs is set by entries that come as
+// they are made, and not by those that are replayed.
 func (c *logClock) applied(at int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at*micro > c.at {
-		c.at, c.seen = at*micro, time.Now()
+	at *= micro
+	c.newest = max(c.newest, at)
+	if c.live && at > c.running()-maxOnTheWay.Nanoseconds() {
+		c.at, c.seen = at, time.Now()
 	}
 }
 
@@ -36,7 +43,7 @@ func (c *logClock) applied(at int64) {
 func (c *logClock) lastAt() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.at / micro
+	return c.newest / micro
 }
 
 // now estimates the present log time; live says whether the log has been alive
@@ -44,15 +51,15 @@ func (c *logClock) lastAt() int64 {
 func (c *logClock) now() (at int64, live bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.estimate(), c.live
+	return c.running() / micro, c.live
 }
 
-// estimate is called with mu held.
-func (c *logClock) estimate() int64 {
+// running is the estimate in nanoseconds. Called with mu held.
+func (c *logClock) running() int64 {
 	if !c.live {
-		return c.at / micro
+		return c.newest
 	}
-	return (c.at + time.Since(c.seen).Nanoseconds()) / micro
+	return max(c.newest, c.at+time.Since(c.seen).Nanoseconds())
 }
 
 // adopt learns a running clock from a peer. It never moves a running clock
@@ -63,7 +70,7 @@ func (c *logClock) adopt(at int64) {
 	if c.live {
 		return
 	}
-	c.at, c.seen, c.live = max(c.at, at*micro), time.Now(), true
+	c.at, c.seen, c.live = max(c.newest, at*micro), time.Now(), true
 }
 
 // start makes the clock live for a new leader: it goes on where it was or, when
@@ -81,7 +88,8 @@ func (c *logClock) stamp(median time.Time) int64 {
 	at := c.at + elapsed
 	bound := elapsed / slewDivisor
 	at += min(max(median.UnixNano()-at, -bound), bound)
-	c.at, c.seen = max(at, c.at), now
+	c.newest = max(at, c.newest)
+	c.at, c.seen = c.newest, now
 	return c.at / micro
 }
 

@@ -12,6 +12,7 @@ const (
 	// pingEvery is how often nodes compare clocks, progress and state hashes.
 	// (Leases will have their own, faster pings on the same rpc.)
 	pingEvery   = time.Second
+	firstPings  = 50 * time.Millisecond
 	pingTimeout = 300 * time.Millisecond
 	// healthyFor is how old the last answer of a healthy node may be.
 	healthyFor = 3 * pingEvery
@@ -133,18 +134,21 @@ func (c *Cluster) servePing(context.Context, string, []byte) ([]byte, error) {
 	return w.Buffer(), nil
 }
 
-// runPings pings all live members until ctx ends.
+// runPings pings all live members until ctx ends. A node that has just started
+// asks more often until it has learnt log time: without it nothing is proposed.
 func (c *Cluster) runPings(ctx context.Context) {
-	t := time.NewTicker(pingEvery)
-	defer t.Stop()
 	for {
 		c.pingAll(ctx)
 		c.watchClock()
 		c.watchDisk()
+		pause := pingEvery
+		if _, live := c.clock.now(); !live {
+			pause = firstPings
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
+		case <-time.After(pause):
 		}
 	}
 }

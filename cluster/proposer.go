@@ -99,50 +99,71 @@ func (p *proposer) submit(cmd Command, done func(Result, error)) *op {
 		cmd.Until = now.Add(DefaultHold)
 	}
 	o := &op{cmd: cmd, done: done}
-	if err := p.enqueue(o, now); err != nil {
+	victim, err := p.enqueue(o, now)
+	if victim != nil {
+		victim.done(Result{}, ErrBusy)
+	}
+	if err != nil {
 		o.finished = true
 		done(Result{}, err)
 	}
 	return o
 }
 
-// enqueue queues o unless a bound is reached.
-func (p *proposer) enqueue(o *op, now time.Time) error {
+// enqueue queues o unless a bound is reached. A victim is a command that had to
+// make room for it; the caller tells it so.
+func (p *proposer) enqueue(o *op, now time.Time) (victim *op, err error) {
 	if len(o.cmd.Body) > MaxCommand || o.cmd.Lane >= lanes {
-		return fmt.Errorf("command of %d bytes in lane %d: at most %d bytes, lanes 0 to %d", len(o.cmd.Body), o.cmd.Lane, MaxCommand, lanes-1)
+		return nil, fmt.Errorf("command of %d bytes in lane %d: at most %d bytes, lanes 0 to %d", len(o.cmd.Body), o.cmd.Lane, MaxCommand, lanes-1)
 	}
 	if err := p.check(o.cmd.Body); err != nil {
-		return fmt.Errorf("command refused: %w", err)
+		return nil, fmt.Errorf("command refused: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return ErrClosed
+		return nil, ErrClosed
 	}
-	n := p.queue.count[o.cmd.Lane]
-	full := n >= maxUrgent
-	if o.cmd.Lane == LaneStart {
-		full = n >= maxStart || p.stale(now)
-	}
-	if full {
+	victim, ok := p.room(o, now)
+	if !ok {
 		p.busy.Add(1)
-		return ErrBusy
+		return nil, ErrBusy
 	}
 	p.proposed.Add(1)
 	p.queue.push(item[*op]{value: o, lane: o.cmd.Lane, flow: o.cmd.Flow, size: len(o.cmd.Body), since: now})
 	p.pace.arrived(1, now)
 	p.poke()
-	return nil
+	return victim, nil
 }
 
-// stale says whether LaneStart waits for longer than it may under a leader.
-// Called with mu held.
-func (p *proposer) stale(now time.Time) bool {
-	if p.led.IsZero() {
-		return false
+// room says whether there is room for o in its lane. In a full LaneStart a flow
+// with few commands takes the place of the newest one of the longest flow, so
+// that a flood through one ingress does not shut out the others. Called with mu
+// held.
+func (p *proposer) room(o *op, now time.Time) (victim *op, ok bool) {
+	n := p.queue.count[o.cmd.Lane]
+	if o.cmd.Lane != LaneStart {
+		return nil, n < maxUrgent
 	}
-	oldest := p.queue.oldestStart()
-	if oldest.IsZero() {
+	if p.stale(o.cmd.Flow, now) {
+		return nil, false
+	}
+	if n < maxStart {
+		return nil, true
+	}
+	if victim, ok = p.queue.crowdOut(o.cmd.Flow); ok {
+		p.busy.Add(1)
+		victim.finished = true
+		p.close(victim.seq)
+	}
+	return victim, ok
+}
+
+// stale says whether a flow of LaneStart has waited for longer than it may under
+// a leader. Called with mu held.
+func (p *proposer) stale(flow string, now time.Time) bool {
+	oldest := p.queue.headOf(flow)
+	if p.led.IsZero() || oldest.IsZero() {
 		return false
 	}
 	if oldest.Before(p.led) {
