@@ -102,7 +102,10 @@ func (n *Node) openLine(l *line, a Address) (err error) {
 		public = a.IP
 	}
 	l.endpoint, err = sip.New(sip.Config{
-		Packet: packet, Listener: listener, Dial: n.opts.Network.Dial,
+		Packet: packet, Listener: listener,
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return n.opts.Network.Dial(ctx, a.IP, network, addr)
+		},
 		Public:  net.JoinHostPort(public.String(), strconv.Itoa(int(at.Port()))),
 		Handler: &admission{n: n, line: l, next: served}, Gate: n.gate, Logger: n.log,
 	})

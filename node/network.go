@@ -16,7 +16,9 @@ import (
 type Network interface {
 	ListenPacket(addr netip.AddrPort) (net.PacketConn, error)
 	Listen(addr netip.AddrPort) (net.Listener, error)
-	Dial(ctx context.Context, network, addr string) (net.Conn, error)
+	// Dial connects from a service address, so that the peer sees the address it
+	// knows.
+	Dial(ctx context.Context, from netip.Addr, network, addr string) (net.Conn, error)
 }
 
 // receiveBuffer holds what arrives while the reader waits for a CPU: with the
@@ -52,8 +54,11 @@ func (SystemNetwork) Listen(addr netip.AddrPort) (net.Listener, error) {
 }
 
 // Dial connects to a peer.
-func (SystemNetwork) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout}
+func (SystemNetwork) Dial(ctx context.Context, from netip.Addr, network, addr string) (net.Conn, error) {
+	d := net.Dialer{
+		Timeout: dialTimeout, Control: controlFreeBind,
+		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)),
+	}
 	return d.DialContext(ctx, network, addr)
 }
 
