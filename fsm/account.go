@@ -33,7 +33,8 @@ func (s *State) putAccount(a *Account) Result {
 	if err != nil {
 		return invalid("credit", "%v", err)
 	}
-	raised := terms.Available() > old.Balance.Available() || terms.Overdraft
+	// Said before the record is replaced: old may be that very record.
+	raised := terms.Available() > old.Balance.Available() || terms.Overdraft || a.MaxSpend != old.MaxSpend
 	n := *a
 	if n.AllowCallee, err = number.Prefixes(a.AllowCallee); err != nil {
 		return invalid("allow_callee", "%v", err)
@@ -46,7 +47,7 @@ func (s *State) putAccount(a *Account) Result {
 	n.SecondWindow, n.SecondCalls = old.SecondWindow, old.SecondCalls
 	s.accounts.put(a.ID, n)
 	s.event(Event{Kind: EventConfig, ID: a.ID})
-	if raised || n.MaxSpend != old.MaxSpend {
+	if raised {
 		s.funded(a.ID)
 	}
 	return Result{}
