@@ -114,8 +114,8 @@ func (g *gossip) run(ctx context.Context, join []string, known func() []string) 
 // rejoin asks those addresses that belong to no live member.
 func (g *gossip) rejoin(addrs []string) {
 	up := map[string]bool{}
-	for _, n := range g.list.Members() {
-		up[n.Address()] = true
+	for _, m := range g.all() {
+		up[m.addr] = up[m.addr] || m.alive
 	}
 	for _, a := range addrs {
 		if up[a] {
