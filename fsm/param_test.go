@@ -178,3 +178,25 @@ func TestZone(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseParameter: what is kept of a value is read again as itself.
+func FuzzParseParameter(f *testing.F) {
+	for i, p := range fsm.Registry() {
+		f.Add(uint8(i), p.Default)
+	}
+	f.Add(uint8(0), "Europe/Berlin +01:00 1774746000=+02:00")
+	f.Fuzz(func(t *testing.T, which uint8, value string) {
+		all := fsm.Registry()
+		p := all[int(which)%len(all)]
+		text, err := p.Parse(value)
+		if err != nil {
+			return
+		}
+		if again, err := p.Parse(text); again != text || err != nil {
+			t.Errorf("%s: %q is kept as %q, which is read as %q, %v", p.Name, value, text, again, err)
+		}
+		if _, err := fsm.DefaultParams().With(p.Name, text); err != nil {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -325,6 +326,26 @@ func TestFlood(t *testing.T) {
 	if _, kept := s[caller("flood", 3*fraud.MaxPerAccount-1)]; !kept {
 		t.Error("the newest window is gone")
 	}
+}
+
+// TestParkedMemory: what a list holds at its bound is at most 64 MB (ha.md 14).
+func TestParkedMemory(t *testing.T) {
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	s, tracker := empty()
+	rule := fraud.Rule{Limit: 30, Within: time.Hour}
+	for i := range fraud.MaxWindows + 1000 {
+		tracker.Count(s, caller(fmt.Sprintf("customer-%d", i%150), 440_000_000_000+i), rule, int64(i))
+	}
+	if after := heap(); len(s) != fraud.MaxWindows || after-before > 64<<20 {
+		t.Errorf("%d windows in %d bytes", len(s), after-before)
+	}
+	runtime.KeepAlive(tracker)
 }
 
 func TestLive(t *testing.T) {

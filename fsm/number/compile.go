@@ -12,7 +12,7 @@ const maxTargets = 32
 
 // compile prepares one rule.
 func compile(source Rule, plus bool) (rule, error) {
-	r := rule{lengths: allLengths}
+	r := rule{pattern: pattern{lengths: allLengths}}
 	if err := r.compileFrom(source.From); err != nil {
 		return rule{}, err
 	}
@@ -34,9 +34,9 @@ func compile(source Rule, plus bool) (rule, error) {
 }
 
 // compileFrom reads a pattern and its conditions.
-func (r *rule) compileFrom(from string) error {
-	pattern, conditions, _ := strings.Cut(from, "/")
-	symbols, err := parse(pattern, "*?")
+func (p *pattern) compileFrom(from string) error {
+	text, conditions, _ := strings.Cut(from, "/")
+	symbols, err := parse(text, "*?")
 	if err != nil {
 		return err
 	}
@@ -44,16 +44,16 @@ func (r *rule) compileFrom(from string) error {
 	part := &parts[0]
 	for _, s := range symbols {
 		switch {
-		case s.mark && s.c == '*' && r.star:
+		case s.mark && s.c == '*' && p.star:
 			return errors.New("a pattern has one * at most")
 		case s.mark && s.c == '*':
-			r.star, part = true, &parts[1]
+			p.star, part = true, &parts[1]
 		default:
 			part.WriteByte(s.c)
 		}
 	}
-	if r.head, r.tail = parts[0].String(), parts[1].String(); r.size() > MaxDigits {
-		return fmt.Errorf("pattern of %d symbols, at most %d: %w", r.size(), MaxDigits, ErrLong)
+	if p.head, p.tail = parts[0].String(), parts[1].String(); p.size() > MaxDigits {
+		return fmt.Errorf("pattern of %d symbols, at most %d: %w", p.size(), MaxDigits, ErrLong)
 	}
 	if conditions == "" {
 		if strings.Contains(from, "/") {
@@ -66,9 +66,9 @@ func (r *rule) compileFrom(from string) error {
 		if err != nil {
 			return err
 		}
-		r.lengths &= lengths
+		p.lengths &= lengths
 	}
-	if r.lengths&between(r.size(), MaxDigits) == 0 {
+	if p.lengths&between(p.size(), MaxDigits) == 0 {
 		return errors.New("no number can have such a length")
 	}
 	return nil

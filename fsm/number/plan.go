@@ -30,11 +30,16 @@ type Plan struct {
 
 // rule is a compiled Rule.
 type rule struct {
-	head, tail string // around the *; in them, any is one symbol
+	pattern
+	targets  []string
+	restates int // digits behind the last ? of head; see Plan.Apply
+}
+
+// pattern is the compiled From of a rule.
+type pattern struct {
+	head, tail string // around the *; a ? in them is any symbol
 	star       bool
 	lengths    Lengths // never empty
-	targets    []string
-	restates   int // digits behind the last ? of head; see Plan.Apply
 }
 
 // Marks in compiled patterns and targets, all outside the alphabet.
@@ -59,18 +64,17 @@ func CompileSent[R ~struct{ From, To string }](rules []R) (Plan, error) {
 
 func compileAll[R ~struct{ From, To string }](rules []R, plus bool) (Plan, error) {
 	compiled := make([]rule, len(rules))
+	first := make(map[pattern]int, len(rules))
 	for i := range rules {
 		source := Rule(rules[i])
 		r, err := compile(source, plus)
 		if err != nil {
 			return Plan{}, fmt.Errorf("rule %d, %q to %q: %w", i+1, source.From, source.To, err)
 		}
-		for before := range i {
-			if compiled[before].same(&r) {
-				return Plan{}, fmt.Errorf("rule %d, %q to %q: rule %d is for the same numbers", i+1, source.From, source.To, before+1)
-			}
+		if before, taken := first[r.pattern]; taken {
+			return Plan{}, fmt.Errorf("rule %d, %q to %q: rule %d is for the same numbers", i+1, source.From, source.To, before+1)
 		}
-		compiled[i] = r
+		compiled[i], first[r.pattern] = r, i
 	}
 	slices.SortStableFunc(compiled, prefer)
 	return Plan{rules: compiled}, nil
@@ -87,32 +91,28 @@ func prefer(a, b rule) int {
 	)
 }
 
-func (r *rule) size() int { return len(r.head) + len(r.tail) }
+func (p *pattern) size() int { return len(p.head) + len(p.tail) }
 
-func (r *rule) wildcards() int {
-	n := strings.Count(r.head, string(anySymbol)) + strings.Count(r.tail, string(anySymbol))
-	if r.star {
+func (p *pattern) wildcards() int {
+	n := strings.Count(p.head, string(anySymbol)) + strings.Count(p.tail, string(anySymbol))
+	if p.star {
 		n++
 	}
 	return n
 }
 
-func (r *rule) same(s *rule) bool {
-	return r.head == s.head && r.tail == s.tail && r.star == s.star && r.lengths == s.lengths
-}
-
 // match returns where in n the pattern ends and what its star matched.
-func (r *rule) match(n string) (end int, star string, ok bool) {
-	if !r.lengths.Allow(n) || !begins(n, r.head) {
+func (p *pattern) match(n string) (end int, star string, ok bool) {
+	if !p.lengths.Allow(n) || !begins(n, p.head) {
 		return 0, "", false
 	}
-	if !r.star {
-		return len(r.head), "", true
+	if !p.star {
+		return len(p.head), "", true
 	}
 	// The star takes as much as it can: the tail is looked for from the end.
-	for at := len(n) - len(r.tail); at >= len(r.head); at-- {
-		if begins(n[at:], r.tail) {
-			return at + len(r.tail), n[len(r.head):at], true
+	for at := len(n) - len(p.tail); at >= len(p.head); at-- {
+		if begins(n[at:], p.tail) {
+			return at + len(p.tail), n[len(p.head):at], true
 		}
 	}
 	return 0, "", false

@@ -210,3 +210,33 @@ func BenchmarkLongest(b *testing.B) {
 		number.Longest(prefixes, n)
 	}
 }
+
+func FuzzCompile(f *testing.F) {
+	f.Add("0??84", "8431", "02584316146", uint64(1))
+	f.Add(`\*67*5/G3/L9`, "$?*,1", "*6712345", uint64(2))
+	f.Fuzz(func(t *testing.T, from, to, n string, seed uint64) {
+		p, err := number.Compile([]number.Rule{{From: from, To: to}})
+		if err != nil || number.Valid(n) != nil {
+			return
+		}
+		out, matched := p.Apply(n, seed)
+		if err := number.Valid(out); err != nil || !matched && out != n {
+			t.Errorf("%q to %q: %q became %q, %v", from, to, n, out, err)
+		}
+	})
+}
+
+func FuzzNormalise(f *testing.F) {
+	f.Add("+1-555%23;rn=+44;npdi")
+	f.Fuzz(func(t *testing.T, user string) {
+		n, err := number.Normalise(user)
+		if err != nil {
+			return
+		}
+		for _, s := range []string{n.Digits, n.Routing} {
+			if err := number.Valid(s); err != nil {
+				t.Errorf("%q: %v", user, err)
+			}
+		}
+	})
+}
