@@ -46,6 +46,7 @@ func fromRecord(rec fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, error
 	}
 	c := newCall(rec.ID, k, l)
 	c.invite, c.offer, c.replied = invite, rec.Offer, true
+	c.late = len(rec.Offer) == 0
 	c.epoch = rec.Epoch
 	c.plan = fsm.Plan{
 		Call: rec.ID, Epoch: rec.Epoch, Ingress: rec.Ingress, Account: rec.Account, Caller: rec.Caller, Callee: rec.Callee,
@@ -139,18 +140,20 @@ func (c *Call) adoptAnswered(now time.Time, ev adopted) {
 		c.do(respond{c.tx, res})
 	}
 	a.acked, b.acked = true, true
+	c.late = false
 	c.tries = []*try{{candidate: rec.Candidate, done: true}}
 	c.winner = c.tries[0]
 	c.keepAttempts(rec.Attempts)
+	if int(rec.Candidate) < len(rec.Candidates) {
+		c.limit(&rec.Candidates[rec.Candidate])
+	}
 	c.setGrant(fsm.Grant{Slice: rec.Slice, For: rec.Granted, Last: rec.LastGrant})
 	if end := c.since.Add(rec.Granted); end.Before(now.Add(c.kit.cfg.Hold)) {
 		c.timers.set(timerSilence, now.Add(c.kit.cfg.Hold)) // the extension decides first (ha.md 7)
 	}
-	if c.plan.MaxDuration > 0 {
-		c.timers.set(timerLongest, c.since.Add(c.plan.MaxDuration))
-	}
 	c.probe.since = now
 	c.timers.set(timerProbe, now.Add(spread(c.id)))
+	c.forgetSetup()
 	if !rec.LastGrant {
 		c.extend(now)
 	}

@@ -40,7 +40,8 @@ type Call struct {
 	replied bool          // some response went out
 	final   bool          // a final one did
 	pass    sip.Headers   // of the INVITE, that go on to the callee
-	offer   []byte        // its SDP; nil: late offer
+	offer   []byte        // its SDP
+	late    bool          // it had none: B's 200 has the offer, the caller's ACK the answer
 	arrived time.Time
 
 	legs    [2]leg

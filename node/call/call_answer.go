@@ -27,7 +27,7 @@ func (c *Call) accepted(now time.Time, t *try, res *sip.Response) {
 		c.endFork(res)
 		return
 	}
-	if b := &c.legs[media.B]; b.acked && !c.lateOffer() {
+	if b := &c.legs[media.B]; b.acked {
 		c.do(send{b.dialog.Ack()}) // our ACK was lost
 	}
 }
@@ -105,10 +105,8 @@ func (c *Call) answered(now time.Time, ev committed) {
 	c.timers.stop(timerAnswer)
 	c.phase = talking
 	c.count(Answered)
+	c.limit(&c.plan.Candidates[c.winner.candidate])
 	c.setGrant(ev.result.Grant)
-	if limit := c.plan.MaxDuration; limit > 0 {
-		c.timers.set(timerLongest, c.since.Add(limit))
-	}
 	c.tellAnswer(now)
 	switch {
 	case c.early != nil:
@@ -130,19 +128,23 @@ func (c *Call) tellAnswer(now time.Time) {
 	if c.tx != nil {
 		c.do(respond{c.tx, c.answer})
 	}
-	if !c.lateOffer() {
+	if !c.late {
 		b.acked = true
 		c.do(send{b.dialog.Ack()})
 	}
-	c.answer = nil
-	for _, t := range c.tries { // an idle call keeps no messages
-		t.req, t.forks = nil, nil
-	}
+	c.forgetSetup()
 }
 
-// lateOffer reports that the INVITE had no SDP and the caller's answer to B's
-// offer is still missing.
-func (c *Call) lateOffer() bool { return c.offer == nil && !c.legs[media.A].acked }
+// forgetSetup drops what an answered call needs no more: most calls spend most of
+// their life idle, and there are many of them.
+func (c *Call) forgetSetup() {
+	c.tx, c.answer, c.pass, c.offer = nil, nil, nil, nil
+	c.invite = sip.InviteState{}
+	c.plan.Candidates, c.plan.Skipped = nil, nil
+	for _, t := range c.tries {
+		t.req, t.tx, t.forks = nil, nil, nil
+	}
+}
 
 // lostAnswer: the call was ended or won by another candidate before our commit.
 func (c *Call) lostAnswer(now time.Time, code fsm.Code) {

@@ -171,8 +171,8 @@ func (c *Call) decide(now time.Time, reason fsm.EndReason) {
 // that a survivor would hear it again (ha.md 5).
 func (c *Call) bye(now time.Time, ev request) {
 	ok := respond{ev.tx, ev.req.Response(200, "")}
-	if c.phase == over {
-		c.do(ok)
+	if c.phase == over || c.phase == hunting && ev.leg == media.B {
+		c.do(ok) // a callee refuses an INVITE by its answer, not by a BYE
 		return
 	}
 	c.legs[ev.leg].closed = true

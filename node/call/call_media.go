@@ -27,7 +27,7 @@ func (c *Call) openMedia(now time.Time) bool {
 		return false
 	}
 	c.session, c.relayed = session, true
-	if c.offer == nil {
+	if c.late {
 		return true
 	}
 	a := &c.legs[media.A]

@@ -47,7 +47,7 @@ func (c *Call) request(now time.Time, ev request) {
 // that 2xx, and the ACK that the other leg waits for carries it on.
 func (c *Call) ack(now time.Time, ev request) {
 	l, other := &c.legs[ev.leg], &c.legs[ev.leg.Other()]
-	late := ev.leg == media.A && c.phase == talking && !l.acked && c.offer == nil
+	late := ev.leg == media.A && c.phase == talking && !l.acked && c.late
 	l.acked = true
 	if u := c.update; u != nil && u.from == ev.leg && u.lateOffer && u.answered {
 		c.update = nil
@@ -237,9 +237,7 @@ func (c *Call) updateReply(now time.Time, ev reply) {
 		c.do(send{l.dialog.Ack()})
 	}
 	c.do(respond{u.peer.tx, res})
-	if !c.last {
-		c.extend(now) // commits the new dialogs and media as well
-	}
+	c.save(now)
 }
 
 // agreed points the relay at what both sides have agreed on and returns the SDP

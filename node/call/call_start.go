@@ -30,6 +30,12 @@ const sdpType = "application/sdp"
 // open takes the INVITE: what can be seen without the state machine is refused
 // here, everything else is its decision (commit 1).
 func (c *Call) open(now time.Time, ev invite) {
+	if c.phase != 0 { // repeated: his transaction was lost with a former owner
+		if c.tx == nil && !c.final {
+			c.tx = ev.tx
+		}
+		return
+	}
 	c.phase = starting
 	c.arrived = now
 	c.tx = ev.tx
@@ -71,7 +77,7 @@ func (c *Call) read(req *sip.Request) (*fsm.StartCall, int) {
 			return start, status
 		}
 	}
-	start.Offer = c.offer
+	start.Offer, c.late = c.offer, c.offer == nil
 	start.Invite = c.inviteRecord()
 	if len(start.Invite) > maxInvite {
 		return start, 513
@@ -135,8 +141,8 @@ func calleeOf(req *sip.Request) string {
 }
 
 // trying tells the caller that we have his INVITE. Over UDP the endpoint says so
-// by itself after 200 ms without an answer; before that
-// the 100 waits for the commit, so that his retransmission would find a survivor.
+// by itself after 200 ms without an answer; before that the 100 waits for the
+// commit, so that his retransmission would find a survivor.
 func (c *Call) trying() {
 	if !c.replied && !c.final && c.tx != nil {
 		c.replied = true

@@ -22,11 +22,25 @@ const (
 func (c *Call) setGrant(g fsm.Grant) {
 	c.grant, c.last, c.cutDue = g, g.Last, false
 	end := c.since.Add(g.For)
-	c.timers.set(timerCut, end.Add(-cutEarly))
+	c.timers.stop(timerExtend, timerCut)
+	if longest := c.timers[timerLongest]; longest.IsZero() || longest.After(end) {
+		c.timers.set(timerCut, end.Add(-cutEarly))
+	}
 	c.timers.set(timerSilence, end)
-	c.timers.stop(timerExtend)
 	if !g.Last && g.Next != 0 {
 		c.timers.set(timerExtend, end.Add(-g.Until.Sub(g.Next)))
+	}
+}
+
+// limit arms the longest call: the plan's, or the gateway's if that is shorter
+// (F115).
+func (c *Call) limit(candidate *fsm.Candidate) {
+	longest := c.plan.MaxDuration
+	if l := candidate.Limit; l > 0 && (longest == 0 || l < longest) {
+		longest = l
+	}
+	if longest > 0 {
+		c.timers.set(timerLongest, c.since.Add(longest))
 	}
 }
 
@@ -36,7 +50,19 @@ func (c *Call) extend(now time.Time) {
 		return
 	}
 	c.timers.stop(timerExtend)
-	body := &fsm.ExtendCall{Call: c.id, Epoch: c.epoch, Slice: c.grant.Slice + 1}
+	c.ask(now, c.grant.Slice+1)
+}
+
+// save commits dialogs and media that have changed, and no money: it asks for the
+// slice that the call has.
+func (c *Call) save(now time.Time) {
+	if c.phase == talking && !c.extending() {
+		c.ask(now, c.grant.Slice)
+	}
+}
+
+func (c *Call) ask(now time.Time, slice uint32) {
+	body := &fsm.ExtendCall{Call: c.id, Epoch: c.epoch, Slice: slice}
 	if c.changed() {
 		body.DialogA, body.DialogB, body.Media = c.record(nil)
 	}
@@ -67,10 +93,12 @@ func (c *Call) extended(now time.Time, ev committed) {
 	}
 	switch {
 	case ev.err != nil: // no leader is not a refusal: ask until the grant ends
-		c.legs[0].changed = true
+		c.legs[0].changed = true // what it carried is not committed
 		c.timers.set(timerExtend, now.Add(extendRetry))
 	case ev.result.Code == fsm.OK:
-		c.count(Extended)
+		if ev.result.Grant.Slice > c.grant.Slice {
+			c.count(Extended)
+		}
 		c.setGrant(ev.result.Grant)
 	case ev.result.Code == fsm.StaleEpoch:
 		c.drop()

@@ -109,7 +109,7 @@ func (c *Call) inviteTo(t *try, candidate *fsm.Candidate, addr netip.AddrPort) (
 		CallID: own.callID, FromTag: own.fromTag, Branch: own.branch,
 		Contact: c.line.contact(own.contact, dest.Transport), MaxForwards: c.invite.MaxForwards - 1, Pass: c.pass,
 	}
-	if c.offer != nil {
+	if !c.late {
 		body, err := c.rewrite(media.B, c.offer)
 		if err != nil {
 			return nil, err
@@ -220,7 +220,7 @@ func (c *Call) provisional(now time.Time, t *try, res *sip.Response) {
 		c.legs[media.B].dialog = d // the latest fork is the one that is heard
 	}
 	out := c.invite.Response(res.Status)
-	if c.offer != nil && isSDP(res.Headers, res.Body) {
+	if !c.late && isSDP(res.Headers, res.Body) {
 		if body, err := c.carry(media.B, res.Body, res.Source.Addr.Addr(), c.sourceOf(t)); err == nil {
 			out.SetBody(sdpType, body)
 		} else {

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -168,8 +169,11 @@ func TestReinvite(t *testing.T) {
 		if w.one.count(sip.ACK) != 2 {
 			t.Errorf("callee got %d ACKs", w.one.count(sip.ACK))
 		}
-		if w.stat(Extended) != 1 {
-			t.Error("the new SDP was not committed")
+		if leg, err := readLeg(w.ledger.live()[0].DialogB); err != nil || !bytes.Contains(leg.sent, []byte("sendonly")) {
+			t.Errorf("the new SDP was not committed: %q, %v", leg.sent, err)
+		}
+		if w.stat(Extended) != 0 {
+			t.Error("a change of SDP asked for money")
 		}
 		w.caller.sendBye()
 		w.over()

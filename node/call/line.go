@@ -78,7 +78,7 @@ func (l *Line) host() string {
 // mediaNotify passes on what the relay says about a call's session.
 func (l *Line) mediaNotify(id fsm.CallID) func(media.Event) {
 	return func(ev media.Event) {
-		l.control.shard(id).post(item{id: id, line: l, ev: mediaEvent{event: ev}})
+		l.control.shard(id).post(item{id: id, line: l, ev: mediaEvent{event: ev}, sure: ev.Kind == media.EventTimeout})
 	}
 }
 
