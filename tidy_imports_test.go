@@ -30,7 +30,7 @@ var imports = map[string][]string{
 	"media":      {},
 	"sip":        {},
 	"cluster":    {"fsm", "fsm/wire"},
-	"node":       {"fsm", "fsm/wire", "billing", "sip", "media", "cluster", "chaos"},
+	"node":       {"fsm", "fsm/wire", "fsm/number", "billing", "sip", "media", "cluster", "chaos"},
 	"chaos":      {"fsm", "billing"},
 	"chaos/sim":  {"chaos", "node", "cluster", "sip"},
 	"chaos/live": {"chaos"},
