@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -21,6 +22,7 @@ type CallersConfig struct {
 	Calls   int              // how many in all; 0: until ctx ends
 	MaxLive int              // most calls at once; 0: no limit
 	Talk    time.Duration    // from answer to BYE; 0: until the switch ends the call
+	Drain   time.Duration    // on top of Talk, for the last calls to end by themselves; 0: 10 s
 	RTP     bool
 	Caller  func(n int) string // number of the nth call; nil: made up
 	Callee  func(n int) string
@@ -78,8 +80,7 @@ func NewCallers(cfg CallersConfig) (*Callers, error) {
 	return c, err
 }
 
-// drainTime is how long calls in progress get to end by themselves after the
-// last one was placed, on top of the talk time.
+// drainTime is the default of CallersConfig.Drain.
 const drainTime = 10 * time.Second
 
 // Run places calls until their number is reached or ctx ends, waits for those in
@@ -135,7 +136,7 @@ func (c *Callers) place(ctx context.Context, failed <-chan error) error {
 func (c *Callers) drain() {
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()
-	for end := time.Now().Add(c.cfg.Talk + drainTime); c.Live() > 0 && time.Now().Before(end); <-t.C {
+	for end := time.Now().Add(c.cfg.Talk + cmp.Or(c.cfg.Drain, drainTime)); c.Live() > 0 && time.Now().Before(end); <-t.C {
 	}
 }
 
@@ -276,6 +277,8 @@ func (c *Callers) Request(req *sip.Request, tx *sip.ServerTx) {
 		c.end(req.CallID, func(o *Outcome) { o.Cut, o.Reason = true, req.Headers.Get("Reason") })
 	case req.Method == sip.INVITE:
 		tx.Respond(req.Response(488, ""))
+	case req.ToTag != "" && c.get(req.CallID) == nil: // RFC 3261 section 12.2.2
+		tx.Respond(req.Response(481, ""))
 	default:
 		tx.Respond(req.Response(200, ""))
 	}

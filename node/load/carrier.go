@@ -63,6 +63,8 @@ func (c *Carrier) Request(req *sip.Request, tx *sip.ServerTx) {
 		c.ended.Add(1)
 		tx.Respond(req.Response(200, ""))
 		go l.voice.stop()
+	case req.ToTag != "" && c.get(req.CallID) == nil: // RFC 3261 section 12.2.2
+		tx.Respond(req.Response(481, ""))
 	default:
 		tx.Respond(req.Response(200, ""))
 	}
