@@ -13,6 +13,9 @@ import (
 	"tandem/sip"
 )
 
+// maxCodec is what a CDR holds of a codec's name.
+const maxCodec = 64
+
 // openMedia opens the relay session and points it at the caller. It returns
 // false when it has ended the call.
 func (c *Call) openMedia(now time.Time) bool {
@@ -70,7 +73,7 @@ func (c *Call) point(from media.Side, body []byte, signalling netip.Addr, rule m
 	if err != nil {
 		return err
 	}
-	c.rtp[from], c.codec = audio.RTP, audio.Codec
+	c.rtp[from], c.codec = audio.RTP, audio.Codec[:min(len(audio.Codec), maxCodec)]
 	l := &c.legs[from]
 	l.received, _ = strconv.ParseUint(d.Version, 10, 64) // not a number: 0, always a change
 	l.changed = true

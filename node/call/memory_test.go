@@ -64,7 +64,7 @@ func (c *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
 	if line, _, ok := strings.Cut(string(b), "\r\n"); ok && strings.Contains(line, "SIP/2.0") {
-		c.net.lines = append(c.net.lines, c.addr.Addr().String()+">"+dest.Addr().String()+" "+line)
+		c.net.lines = append(c.net.lines, time.Now().Format("04:05.000 ")+c.addr.Addr().String()+">"+dest.Addr().String()+" "+line)
 	}
 	peer := c.net.conns[dest]
 	if peer == nil || c.net.lost != nil && c.net.lost(c.addr, dest, b) {
@@ -113,4 +113,11 @@ func (n *network) count(texts ...string) (count int) {
 		}
 	}
 	return count
+}
+
+// transcript returns the first lines of all SIP messages.
+func (n *network) transcript() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return strings.Join(n.lines, "\n")
 }

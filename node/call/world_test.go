@@ -183,11 +183,13 @@ type phone struct {
 	again    []*sip.Response // to its re-INVITE or INFO
 	ackBody  string
 	forgets  bool // knows its dialogs no more
+	hung     bool // has sent a BYE
+	canceled map[string]bool
 }
 
 func (w *world) phone(at string) *phone {
 	w.t.Helper()
-	p := &phone{t: w.t, addr: netip.MustParseAddrPort(at), sdp: sdp(at, 40000, 1)}
+	p := &phone{t: w.t, addr: netip.MustParseAddrPort(at), sdp: sdp(at, 40000, 1), canceled: map[string]bool{}}
 	conn, err := w.net.listen(p.addr)
 	w.check(err)
 	p.Endpoint, err = sip.New(sip.Config{Packet: conn, Handler: p, Shards: 1})
@@ -323,10 +325,10 @@ func (p *phone) Canceled(tx *sip.ServerTx, cancel *sip.Request) {
 	defer p.mu.Unlock()
 	p.requests = append(p.requests, cancel)
 	p.txs = append(p.txs, nil)
-	for i, req := range p.requests {
+	p.canceled[cancel.CallID] = true
+	for _, req := range p.requests {
 		if req.Method == sip.INVITE && req.CallID == cancel.CallID {
 			p.reply(tx, p.state(req).response(487))
-			_ = i
 		}
 	}
 }
@@ -411,6 +413,25 @@ func (p *phone) sendBye() {
 	}); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// hangUp sends a BYE, or none when there is nothing to end.
+func (p *phone) hangUp() {
+	p.t.Helper()
+	p.mu.Lock()
+	nothing := p.dialog.CallID == "" || p.byes > 0 || p.hung
+	p.hung = p.hung || !nothing
+	p.mu.Unlock()
+	if !nothing {
+		p.sendBye()
+	}
+}
+
+// inDialog reports that the phone has a dialog that has not ended.
+func (p *phone) inDialog() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dialog.CallID != "" && p.byes == 0 && !p.hung
 }
 
 func (p *phone) byeStatus() int {
