@@ -96,7 +96,8 @@ func (s *State) countAttempt(d *decision, by NodeID, b *StartCall) {
 		}
 		s.blockNumber(k, e, s.set.MaliciousExpire, by, d.callee)
 		d.skipped = append(d.skipped, Skip{Gateway: k.Scope, Reason: "caller blacklisted"})
-		d.routes, d.standing = d.routes[1:], d.standing[1:]
+		d.routes = d.routes[1:]
+		copy(d.standing[:], d.standing[1:])
 		if len(d.routes) == 0 {
 			d.hit = k
 			d.refuse(CallerBlocked, "caller %q: %d attempts in %s", d.caller, e.Count, e.Within)

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ type decision struct {
 	free      bool // emergency: nothing has a price
 	routes    []Candidate
 	skipped   []Skip
-	standing  []bool // of routes: keeps a blacklist of its own
+	standing  [route.MaxCandidates]bool // of routes: keeps a blacklist of its own
 	slice     slice
 	maxLength time.Duration
 }
@@ -120,6 +121,9 @@ func (s *State) checkIngressRules(d *decision, _ *StartCall) {
 			d.refuse(CallerForbidden, "caller %q: %d digits", d.caller, len(d.caller))
 			return
 		}
+	}
+	if len(r.CallerPlan)+len(r.CalleePlan) == 0 {
+		return
 	}
 	p := s.ix.plansIn[d.ingress.ID]
 	d.caller, _ = p.caller.Apply(d.caller, number.Seed(d.call[:], "ingress caller"))
@@ -229,13 +233,14 @@ func (s *State) checkPrice(d *decision, _ *StartCall) {
 
 // findRoutes orders the candidates.
 func (s *State) findRoutes(d *decision, _ *StartCall) {
-	w := &routing{s: s, d: d}
+	w := &routing{s: s, d: d, routes: s.routes[:0]}
 	s.routeIndex().Select(&s.selection, d.callee, w)
+	s.routes = w.routes
 	for i := range s.selection.Candidates {
 		c := &s.selection.Candidates[i]
 		w.routes[i].Prefix, w.routes[i].Priority = c.Prefix, c.Priority
 	}
-	d.routes, d.standing = w.routes, w.standing
+	d.routes, d.standing = slices.Clone(w.routes), w.standing
 	for _, k := range s.selection.Skipped {
 		d.skipped = append(d.skipped, Skip{Gateway: k.ID, Reason: k.Reason.String()})
 	}

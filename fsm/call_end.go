@@ -75,7 +75,8 @@ func (s *State) finish(c *Call, e ending) (cdr uint64, fee billing.Amount) {
 		t.CDR = r.Seq
 	}
 	if c.Answered != 0 {
-		t.Final = &r
+		final := r
+		t.Final = &final
 	}
 	s.bury(c.ID, t)
 	s.event(Event{Kind: EventCallEnded, Call: c.ID, Node: c.Owner, Reason: e.reason, Party: e.by})

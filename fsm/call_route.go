@@ -12,7 +12,12 @@ type routing struct {
 	s        *State
 	d        *decision
 	routes   []Candidate
-	standing []bool
+	standing [route.MaxCandidates]bool
+
+	asked bool // table was looked up, with this outcome
+	table string
+	cost  priced
+	rated bool
 }
 
 // Facts returns the state of a gateway.
@@ -57,7 +62,7 @@ func (w *routing) Refuse(id string) route.Reason {
 	if vendor == nil || s.set.VerifyClearing && !s.creditworthy(vendor) {
 		return route.NoClearingAccount
 	}
-	cost, rated := s.price(vendor.RateTable, d.callee)
+	cost, rated := w.clearing(vendor.RateTable)
 	demand := route.Price{Check: g.CheckRate, MinProfit: g.MinProfit, Max: g.MaxRate}
 	revenue := d.price.rate.Price
 	if vendor.Currency != d.account.Currency {
@@ -73,6 +78,16 @@ func (w *routing) Refuse(id string) route.Reason {
 	return route.Usable
 }
 
+// clearing returns what a table says about the callee. Gateways of one vendor,
+// which mostly stand together, share the answer.
+func (w *routing) clearing(table string) (priced, bool) {
+	if !w.asked || w.table != table {
+		w.cost, w.rated = w.s.price(table, w.d.callee)
+		w.asked, w.table = true, table
+	}
+	return w.cost, w.rated
+}
+
 // creditworthy reports whether a clearing account may be used (F042).
 func (s *State) creditworthy(a *Account) bool {
 	return !a.Locked && (a.Expiry == 0 || s.now < a.Expiry) && (a.Balance.Overdraft || a.Balance.Available() >= 0)
@@ -80,20 +95,22 @@ func (s *State) creditworthy(a *Account) bool {
 
 // take appends a gateway to the candidates, with the numbers as they are sent.
 func (w *routing) take(g *RoutingGateway, cost priced) {
-	p, call := w.s.ix.plansOut[g.ID], w.d.call[:]
 	c := Candidate{
 		Gateway: g.ID, Vendor: g.Account, Addrs: g.Addrs, Host: g.Host, Via: g.Via,
 		Caller: w.d.caller, Callee: w.d.callee,
 		Cost: cost.rate, CostVer: cost.version, CostPrefix: cost.prefix, Ring: g.Ring, FirstTry: g.FirstTry,
 		Source: g.Source, NAT: g.NAT, Limit: g.MaxDuration,
 	}
-	c.Caller, _ = p.caller.Apply(c.Caller, number.Seed(call, g.ID+" caller"))
-	c.Callee, _ = p.callee.Apply(c.Callee, number.Seed(call, g.ID+" callee"))
+	if len(g.Rules.CallerPlan)+len(g.Rules.CalleePlan) > 0 {
+		p, call := w.s.ix.plansOut[g.ID], w.d.call[:]
+		c.Caller, _ = p.caller.Apply(c.Caller, number.Seed(call, g.ID+" caller"))
+		c.Callee, _ = p.callee.Apply(c.Callee, number.Seed(call, g.ID+" callee"))
+	}
 	if c.Via == "" {
 		c.Via = "udp"
 	}
+	w.standing[len(w.routes)] = g.Standalone
 	w.routes = append(w.routes, c)
-	w.standing = append(w.standing, g.Standalone)
 }
 
 // callerBlock returns the entry that blocks a caller in a scope.

@@ -22,24 +22,30 @@ type Checkpoint struct {
 
 // hasher computes the hashes of records.
 type hasher struct {
-	key [16]byte
-	buf []byte
+	key   [16]byte
+	codec *wire.Codec
 }
+
+func newHasher(key [16]byte) hasher { return hasher{key: key, codec: wire.Encoder(nil)} }
+
+// begin returns an encoder whose first byte is the kind of what is hashed.
+func (h *hasher) begin(kind byte) *wire.Codec {
+	h.codec.Reset(append(h.codec.Buffer()[:0], kind))
+	return h.codec
+}
+
+func (h *hasher) sum() sum128 { return sipHash(h.key, h.codec.Buffer()) }
 
 // hashRecord hashes the kind, key and canonical bytes of a record.
 func hashRecord[K comparable, V any](h *hasher, s *shape[K, V], k K, v *V) sum128 {
-	c := wire.Encoder(append(h.buf[:0], byte(s.kind)))
-	s.encode(c, k, v)
-	h.buf = c.Buffer()
-	return sipHash(h.key, h.buf)
+	s.encode(h.begin(byte(s.kind)), k, v)
+	return h.sum()
 }
 
 // header hashes what is in no table.
 func (h *hasher) header(head header) sum128 {
-	c := wire.Encoder(append(h.buf[:0], byte(recordHeader)))
-	head.fields(c)
-	h.buf = c.Buffer()
-	return sipHash(h.key, h.buf)
+	head.fields(h.begin(byte(recordHeader)))
+	return h.sum()
 }
 
 // body hashes what an administrative command asks for.
@@ -48,10 +54,8 @@ func (h *hasher) body(cmd *Command) Hash {
 	if !ok {
 		return Hash{}
 	}
-	c := wire.Encoder(append(h.buf[:0], byte(b.Kind())))
-	b.fields(c)
-	h.buf = c.Buffer()
-	return sipHash(h.key, h.buf).hash()
+	b.fields(h.begin(byte(b.Kind())))
+	return h.sum().hash()
 }
 
 // Hash returns the hash of all records. It costs as much as was changed since
@@ -83,7 +87,8 @@ func (s *State) Checkpoints() []Checkpoint { return slices.Clone(s.checkpoints) 
 // the same as the state would have from what it keeps per record. They differ
 // when a record was changed without its share, or by a flipped bit.
 func (v *View) HashFull() (full, kept Hash) {
-	h := &hasher{key: v.head.HashKey}
+	hasher := newHasher(v.head.HashKey)
+	h := &hasher
 	f := h.header(v.head)
 	k := f
 	for _, t := range v.tables {

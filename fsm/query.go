@@ -113,7 +113,7 @@ func (s *State) LookupRate(table, number string) (row RateRow, version uint64, o
 func (s *State) reader() *State {
 	c := *s
 	c.now = c.head.At
-	c.selection = route.Selection{}
+	c.selection, c.routes = route.Selection{}, nil
 	c.ix.rates = maps.Clone(s.ix.rates)
 	return &c
 }

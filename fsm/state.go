@@ -62,7 +62,8 @@ type State struct {
 	ix          indexes
 	set         Params // as params has them
 	rounding    billing.Rounding
-	selection   route.Selection // scratch
+	selection   route.Selection // scratch, as routes
+	routes      []Candidate
 	views       []*View         // not released yet
 	checkpoints []Checkpoint
 	hasher      hasher
@@ -134,7 +135,7 @@ type tombstone struct {
 // New returns an empty state.
 func New(cfg Config) *State {
 	s := &State{head: header{HashKey: cfg.HashKey, Level: 1}}
-	s.hasher.key = cfg.HashKey
+	s.hasher = newHasher(cfg.HashKey)
 	s.build()
 	s.reindex()
 	return s
@@ -158,6 +159,9 @@ func (s *State) Apply(index uint64, e Entry) Applied {
 	s.now = max(min(e.At, latestTime), s.head.At)
 	s.head.At = s.now
 	s.out = Applied{Index: index, At: s.now, Results: make([]Result, 0, len(e.Commands))}
+	if n := endings(e.Commands); n > 1 {
+		s.out.CDRs, s.out.Events = make([]CDR, 0, n), make([]Event, 0, n)
+	}
 	s.expire()
 	for i := range e.Commands {
 		s.out.Results = append(s.out.Results, s.command(&e.Commands[i]))
@@ -168,6 +172,17 @@ func (s *State) Apply(index uint64, e Entry) Applied {
 	out := s.out
 	s.out = Applied{}
 	return out
+}
+
+// endings counts the commands that will write a CDR: they are large, and a slice
+// of them that has to grow is copied again and again.
+func endings(commands []Command) (n int) {
+	for i := range commands {
+		if _, ok := commands[i].Body.(*EndCall); ok {
+			n++
+		}
+	}
+	return n
 }
 
 // latestTime is the end of the year 9999: sums of log times and durations stay

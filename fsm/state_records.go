@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"cmp"
 	"strings"
 
@@ -95,7 +96,7 @@ func text[V any](kind recordKind, value func(*V, *wire.Codec)) shape[string, V] 
 	}
 }
 
-func (id CallID) compare(o CallID) int { return strings.Compare(string(id[:]), string(o[:])) }
+func (id CallID) compare(o CallID) int { return bytes.Compare(id[:], o[:]) }
 
 func (id *CallID) fields(c *wire.Codec) { c.Fixed(id[:]) }
 
