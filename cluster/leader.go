@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -39,6 +40,24 @@ func (w *leaderWatch) set(info leaderInfo) bool {
 	close(w.changed)
 	w.changed = make(chan struct{})
 	return true
+}
+
+// whileLeads derives a context that ends when the leader changes: nobody waits
+// for the answer of a leader that has been replaced. stop must be called.
+func whileLeads(ctx context.Context, changed <-chan struct{}) (leading context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel()
+		watching.Wait()
+	}
 }
 
 // observe asks raft who leads.

@@ -319,16 +319,8 @@ func (p *proposer) drain(gone func(*op) bool) []*op {
 func (p *proposer) deliver(ctx context.Context, leader leaderInfo, changed <-chan struct{}, batch []item[*op]) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	defer cancel()
-	watching.Go(func() { // a new leader ends the wait for the old one
-		select {
-		case <-changed:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
+	ctx, stop := whileLeads(ctx, changed)
+	defer stop()
 	out, err := p.send(ctx, leader, p.requests(batch))
 	if err == nil && len(out) != len(batch) {
 		err = fmt.Errorf("%d answers to %d commands", len(out), len(batch))

@@ -211,8 +211,7 @@ func (l *raftLink) sendHints(node string, h *commitHint) {
 func (l *raftLink) sendHint(id raft.ServerID, addr raft.ServerAddress, term, index uint64) {
 	req := raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(l.self), Addr: l.EncodePeer(l.self, l.addr)},
-		Term:      term, Leader: l.EncodePeer(l.self, l.addr),
-		PrevLogEntry: index, PrevLogTerm: term, LeaderCommitIndex: index,
+		Term:      term, PrevLogEntry: index, PrevLogTerm: term, LeaderCommitIndex: index,
 	}
 	for try := range hintTries {
 		var resp raft.AppendEntriesResponse

@@ -93,13 +93,15 @@ func (c *Cluster) ReadIndex(ctx context.Context) (uint64, error) {
 
 // readIndex asks the leader, which may be this node.
 func (c *Cluster) readIndex(ctx context.Context) (uint64, error) {
-	info, _ := c.leader.get()
+	info, changed := c.leader.get()
 	switch info.id {
 	case "":
 		return 0, ErrNoLeader
 	case c.cfg.ID:
 		return c.leaderIndex()
 	}
+	ctx, stop := whileLeads(ctx, changed)
+	defer stop()
 	b, err := c.rpc.call(ctx, info.addr, readName, nil)
 	if err != nil {
 		return 0, err

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tandem/fsm/wire"
 )
 
 // pair runs two rpc ends.
@@ -142,6 +144,41 @@ func TestHostileFrames(t *testing.T) {
 		}
 		if _, err := c.call(context.Background(), "b", "echo", nil); err != nil {
 			t.Errorf("after the garbage: %v", err)
+		}
+	})
+}
+
+// FuzzMessages: what peers send is decoded or refused, and re-encoded the same.
+func FuzzMessages(f *testing.F) {
+	shapes := []func() interface{ code(*wire.Codec) }{
+		func() interface{ code(*wire.Codec) } { return new(message) },
+		func() interface{ code(*wire.Codec) } { return new(hello) },
+		func() interface{ code(*wire.Codec) } { return new(pong) },
+		func() interface{ code(*wire.Codec) } { return new(request) },
+		func() interface{ code(*wire.Codec) } { return new(outcome) },
+	}
+	for i, m := range []interface{ code(*wire.Codec) }{
+		&message{id: 7, kind: kindRequest, name: "x", body: []byte("y")},
+		&hello{node: "n1", cluster: "c", generation: 3},
+		&pong{ID: "n1", Wall: 1, Live: true, Checks: []Checkpoint{{Index: 1024}}},
+		&request{lane: LaneStart, flow: "gw", envelope: []byte("e")},
+		&outcome{index: 9, data: []byte("r")},
+	} {
+		w := wire.Encoder(nil)
+		m.code(w)
+		f.Add(uint8(i), w.Buffer())
+	}
+	f.Fuzz(func(t *testing.T, shape uint8, b []byte) {
+		m := shapes[int(shape)%len(shapes)]()
+		d := wire.Decoder(b)
+		m.code(d)
+		if d.Finish() != nil {
+			return
+		}
+		w := wire.Encoder(nil)
+		m.code(w)
+		if !bytes.Equal(w.Buffer(), b) {
+			t.Errorf("%x is encoded as %x", b, w.Buffer())
 		}
 	})
 }
