@@ -25,7 +25,8 @@ const maxViolations = 20
 // Slack is how far a record may be from what was seen on the wire.
 const (
 	slack          = time.Second      // of a duration
-	slackEstimated = 10 * time.Second // beyond the BYE, of a call that ended without one
+	slackAnswer    = 4 * time.Second  // more: a call counts from the carrier's 200, ours waits for a commit
+	slackEstimated = 10 * time.Second // more, of a call that was charged to its last proof of life
 )
 
 // checkers are all that Check runs. Each holds on a history by itself and needs
@@ -156,12 +157,12 @@ func checkSequence(h *History, bad report) {
 	}
 }
 
-// originals returns the CDRs of a node by the customer's Call-ID, amendments
-// and records that stand for many refused attempts aside.
+// originals returns the CDRs of a node by the customer's Call-ID. Amendments are
+// left out, and refusals that a node made by itself, which have no Call-ID.
 func (f *Final) originals() map[string][]fsm.CDR {
 	byCall := map[string][]fsm.CDR{}
 	for _, c := range f.CDRs {
-		if c.Amends == 0 && c.Aggregate <= 1 {
+		if c.Amends == 0 && c.SIPCallIDA != "" {
 			byCall[c.SIPCallIDA] = append(byCall[c.SIPCallIDA], c)
 		}
 	}
@@ -193,7 +194,8 @@ func checkCDRs(h *History, bad report) {
 	}
 }
 
-// checkDurations: a CDR's duration is what the wire saw.
+// checkDurations: a CDR's duration is what the wire saw: to the first BYE that
+// reached a node.
 func checkDurations(h *History, bad report) {
 	for _, f := range h.Finals {
 		byCall := f.originals()
@@ -201,10 +203,13 @@ func checkDurations(h *History, bad report) {
 			if call.Answered == 0 || call.Ended == 0 || len(byCall[call.ID]) != 1 {
 				continue
 			}
-			c, seen := byCall[call.ID][0], call.Ended-call.Answered
-			switch {
-			case c.Duration > seen+slackEstimated, !c.Estimated && (c.Duration-seen).Abs() > slack:
-				bad("%s: CDR %d of call %s lasts %v, the wire saw %v", f.Node, c.Seq, call.ID, c.Duration, seen)
+			c := byCall[call.ID][0]
+			least, most := call.Ended-call.Answered-slack, max(call.Ended, call.Released)-call.Answered+slack+slackAnswer
+			if c.Estimated {
+				least, most = 0, most+slackEstimated
+			}
+			if c.Duration < least || c.Duration > most {
+				bad("%s: CDR %d of call %s lasts %v, want %v to %v", f.Node, c.Seq, call.ID, c.Duration, least, most)
 			}
 		}
 	}

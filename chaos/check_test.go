@@ -87,7 +87,8 @@ func TestCheckersFind(t *testing.T) {
 		{func(h *chaos.History) { h.Calls = h.Calls[:1] }, "one CDR per call", `call "call-2", which nobody made`},
 		{func(h *chaos.History) { h.Calls[0].Answered = 0 }, "one CDR per call", "which was not answered"},
 		{func(h *chaos.History) { both(h, func(f *chaos.Final) { f.CDRs[0].Answered = 0 }) }, "one CDR per call", "says that call call-1 was not answered"},
-		{func(h *chaos.History) { h.Calls[0].Ended += 2 * time.Second }, "duration", "lasts 1m0s, the wire saw 1m2s"},
+		{func(h *chaos.History) { h.Calls[0].Ended += 2 * time.Second }, "duration", "lasts 1m0s, want 1m1s to 1m7s"},
+		{func(h *chaos.History) { h.Calls[0].Ended -= 6 * time.Second }, "duration", "lasts 1m0s, want 53s to 59s"},
 		{func(h *chaos.History) {
 			both(h, func(f *chaos.Final) { f.Transfers = append(f.Transfers, f.Transfers[1]) })
 		}, "charges", "moves money for CDR 1 again"},
@@ -111,6 +112,15 @@ func TestCheckersFind(t *testing.T) {
 		if !slices.ContainsFunc(found, func(v chaos.Violation) bool { return v.Check == tc.check && strings.Contains(v.Text, tc.text) }) {
 			t.Errorf("want %s: ... %s ..., got %v", tc.check, tc.text, found)
 		}
+	}
+}
+
+func TestLateBye(t *testing.T) {
+	h := healthy()
+	h.Calls[0].Ended -= 20 * time.Second // and was sent again until somebody answered
+	h.Calls[0].Released = h.Calls[0].Ended + 21*time.Second
+	if found := chaos.Check(h); found != nil {
+		t.Errorf("%v", found)
 	}
 }
 

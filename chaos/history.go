@@ -33,7 +33,8 @@ type Call struct {
 	Node     string // asked first
 	Began    time.Duration
 	Answered time.Duration // 200 and ACK seen; 0: never
-	Ended    time.Duration // first BYE; 0: its end was not seen
+	Ended    time.Duration // first BYE was sent; 0: its end was not seen
+	Released time.Duration // the BYE was answered: it had arrived by then; 0: as Ended
 	Status   int           // final status to the customer; 0: none came
 }
 

@@ -33,12 +33,12 @@ var (
 // edge is a process as package node sees the network.
 type edge struct{ *sim.Process }
 
-func (e edge) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
+func (e edge) Dial(ctx context.Context, from netip.Addr, _, addr string) (net.Conn, error) {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return nil, err
 	}
-	return e.Process.Dial(ctx, to)
+	return e.DialFrom(ctx, from, to)
 }
 
 // softswitch is a machine that runs a whole node.
@@ -227,9 +227,24 @@ func (x *exchange) ended(o load.Outcome) {
 		c.Answered = c.Began + o.Setup
 	}
 	if o.Answered() && !o.ByeLost {
-		c.Ended = c.Answered + o.Talk
+		c.Ended, c.Released = c.Answered+o.Talk, time.Since(x.start)
 	}
 	x.recorder.Call(c)
+}
+
+// onlyKilledFail wants every call that failed to have been placed at a node that
+// was killed during the run.
+func (x *exchange) onlyKilledFail() {
+	x.t.Helper()
+	killed := map[string]bool{}
+	for _, s := range x.nodes {
+		killed[at(s.Host.Addr(), 5060).String()] = s.Life().Number > 1
+	}
+	for _, c := range x.recorder.History().Calls {
+		if c.Answered == 0 && !killed[c.Node] {
+			x.t.Errorf("call %s at %s, which lived, failed with %d after %v", c.ID, c.Node, c.Status, c.Began)
+		}
+	}
 }
 
 // reading returns the ledger of a node.
@@ -289,6 +304,25 @@ func TestCallsInTheBubble(t *testing.T) {
 		if report.Answered != 100 {
 			t.Errorf("%d of 100 calls were answered: %+v", report.Answered, report)
 		}
+		x.finish()
+	})
+}
+
+// TestCallsSwarm kills the leader twice in mid-traffic and checks what the
+// customer saw: only calls of the killed nodes may fail.
+func TestCallsSwarm(t *testing.T) {
+	kills := schedule(t, `
+		10s kill leader for 5s
+		30s kill leader for 5s
+	`)
+	swarm(t, 5, func(t *testing.T, seed uint64) {
+		x := newExchange(t, seed)
+		x.provision(100 * billing.Unit)
+		report := x.traffic(load.CallersConfig{CPS: 5, Calls: 200, Talk: 10 * time.Second}, kills)
+		if report.Answered < 180 {
+			t.Errorf("%d of 200 calls were answered: %+v", report.Answered, report)
+		}
+		x.onlyKilledFail()
 		x.finish()
 	})
 }

@@ -90,10 +90,15 @@ func (l *Listener) close() {
 // Addr implements net.Listener.
 func (l *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.local) }
 
-// Dial opens a TCP stream from the host's own address. If ctx has no deadline it
-// gives up when Linux would.
+// Dial opens a TCP stream from the host's own address.
 func (r *Process) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
-	c, err := r.connect(addr)
+	return r.DialFrom(ctx, r.host.addr, addr)
+}
+
+// DialFrom opens a TCP stream from one of the host's addresses. If ctx has no
+// deadline it gives up when Linux would.
+func (r *Process) DialFrom(ctx context.Context, from netip.Addr, addr netip.AddrPort) (net.Conn, error) {
+	c, err := r.connect(from, addr)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: err}
 	}
@@ -122,11 +127,11 @@ func (r *Process) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, erro
 }
 
 // connect sends the first SYN.
-func (r *Process) connect(remote netip.AddrPort) (*Conn, error) {
+func (r *Process) connect(from netip.Addr, remote netip.AddrPort) (*Conn, error) {
 	h := r.host
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	local, err := r.bind(netip.AddrPortFrom(h.addr, 0), func(a netip.AddrPort) bool {
+	local, err := r.bind(netip.AddrPortFrom(from, 0), func(a netip.AddrPort) bool {
 		return h.conns[pair{a, remote}] != nil
 	})
 	if err != nil {
