@@ -15,7 +15,7 @@ var RateColumns = [...]string{"prefix", "area", "price", "connect_fee", "first",
 
 // Rounding says how hold times and fees of a table are rounded.
 type Rounding struct {
-	HoldThreshold uint16 `json:"hold_threshold_ms" minimum:"0" maximum:"999" doc:"Fraction of a second from which the hold time is rounded up; 0: every started millisecond"`
+	HoldThreshold uint16 `json:"hold_threshold_ms" minimum:"1" maximum:"999" doc:"Fraction of a second from which the hold time is rounded up; 1: every started second is billed"`
 	Decimals      uint8  `json:"decimals" minimum:"0" maximum:"6" doc:"Decimals of fees"`
 	Mode          string `json:"mode" enum:"half-up,up,down,half-even"`
 }
