@@ -19,18 +19,12 @@ type ledger struct {
 	seq       uint64
 	deaf      bool // no leader
 	refuse    error
-	waiting   []proposal
 	cdrs      []fsm.CDR
 	transfers []fsm.Transfer
 	bodies    []fsm.Kind
 	box       []fsm.Body
 	boxErr    error
 	applied   func(fsm.Applied)
-}
-
-type proposal struct {
-	cmd  Command
-	done func(fsm.Result, error)
 }
 
 const commitTime = time.Millisecond
@@ -45,11 +39,16 @@ func newLedger(t testing.TB) *ledger {
 
 // apply commits one command at once.
 func (l *ledger) apply(body fsm.Body, since time.Time) fsm.Result {
+	return l.applyOf(l.life(), body, since)
+}
+
+// applyOf commits a command of one of the node's lives.
+func (l *ledger) applyOf(life uint64, body fsm.Body, since time.Time) fsm.Result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seq++
 	cmd := fsm.Command{
-		Origin: fsm.Origin{Node: "n1", Incarnation: l.incarnation(), Seq: l.seq, Low: l.seq}, Age: time.Since(since), Body: body,
+		Origin: fsm.Origin{Node: "n1", Incarnation: life, Seq: l.seq, Low: l.seq}, Age: time.Since(since), Body: body,
 	}
 	raw, err := fsm.AppendCommand(nil, &cmd)
 	if err != nil {
@@ -68,7 +67,10 @@ func (l *ledger) apply(body fsm.Body, since time.Time) fsm.Result {
 	return out.Results[0]
 }
 
-func (l *ledger) incarnation() uint64 {
+// life is the node's present incarnation: what older ones proposed is fenced.
+func (l *ledger) life() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	m, _ := l.state.Member("n1")
 	return m.Incarnation
 }
@@ -85,10 +87,11 @@ func (l *ledger) must(t testing.TB, body fsm.Body) fsm.Result {
 // Submit commits after a millisecond. Without a leader it keeps the command until
 // there is one again, or its time is up.
 func (l *ledger) Submit(cmd Command, done func(fsm.Result, error)) {
-	time.AfterFunc(commitTime, func() { l.commit(cmd, done) })
+	life := l.life()
+	time.AfterFunc(commitTime, func() { l.commit(life, cmd, done) })
 }
 
-func (l *ledger) commit(cmd Command, done func(fsm.Result, error)) {
+func (l *ledger) commit(life uint64, cmd Command, done func(fsm.Result, error)) {
 	l.mu.Lock()
 	switch {
 	case l.refuse != nil:
@@ -102,11 +105,11 @@ func (l *ledger) commit(cmd Command, done func(fsm.Result, error)) {
 		return
 	case l.deaf:
 		l.mu.Unlock()
-		time.AfterFunc(10*time.Millisecond, func() { l.commit(cmd, done) })
+		time.AfterFunc(10*time.Millisecond, func() { l.commit(life, cmd, done) })
 		return
 	}
 	l.mu.Unlock()
-	done(l.apply(cmd.Body, cmd.Since), nil)
+	done(l.applyOf(life, cmd.Body, cmd.Since), nil)
 }
 
 func (l *ledger) setDeaf(on bool) {

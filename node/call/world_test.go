@@ -111,9 +111,7 @@ func dispatch(c *Control, out fsm.Applied) {
 // adoptAll starts the node's next incarnation and adopts what it owned.
 func (w *world) adoptAll() {
 	w.t.Helper()
-	w.ledger.mu.Lock()
-	next := w.ledger.incarnation() + 1
-	w.ledger.mu.Unlock()
+	next := w.ledger.life() + 1
 	w.ledger.must(w.t, &fsm.NodeUp{Node: "n1", Incarnation: next, Level: fsm.Level})
 	for _, rec := range w.ledger.live() {
 		w.node.control.Adopt(rec, logTime())
@@ -296,7 +294,7 @@ func (p *phone) Request(req *sip.Request, tx *sip.ServerTx) {
 	p.requests = append(p.requests, req)
 	p.txs = append(p.txs, tx)
 	switch {
-	case p.forgets && tx != nil:
+	case p.forgets && tx != nil, req.ToTag != "" && req.Method == sip.OPTIONS && (p.hung || p.byes > 0):
 		p.reply(tx, req.Response(481, ""))
 		return
 	}
