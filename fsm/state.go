@@ -64,7 +64,7 @@ type State struct {
 	rounding    billing.Rounding
 	selection   route.Selection // scratch, as routes
 	routes      []Candidate
-	views       []*View         // not released yet
+	views       []*View // not released yet
 	checkpoints []Checkpoint
 	hasher      hasher
 }
