@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"tandem/node/api"
 )
 
 // Bounds of the HTTP server against slow or silent clients.
@@ -15,6 +17,31 @@ const (
 	idleTimeout       = 2 * time.Minute
 	stopTimeout       = 5 * time.Second // for requests in progress when the node stops
 )
+
+// openAPI makes the API's handler.
+func (n *Node) openAPI() error {
+	if n.opts.HTTP == nil {
+		return nil
+	}
+	var err error
+	n.handler, err = api.New(api.Config{
+		Node: string(n.id), Version: n.opts.Version,
+		Proposer: n.proposer, State: n, Cluster: n.cluster, CDRs: n.opts.CDRs,
+		Ready: n.ready, Logger: n.log,
+	})
+	return err
+}
+
+// errStarting says that a node has not heard its own announcement.
+var errStarting = errors.New("the node is starting: its announcement is not committed yet")
+
+// ready says why the node takes no calls.
+func (n *Node) ready() error {
+	if !n.Serving() {
+		return errStarting
+	}
+	return nil
+}
 
 // serveAPI answers HTTP until ctx ends.
 func (n *Node) serveAPI(ctx context.Context) error {

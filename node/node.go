@@ -147,6 +147,9 @@ func New(opts Options) (*Node, error) {
 	if err := n.openCalls(); err != nil {
 		return nil, errors.Join(err, n.abandon())
 	}
+	if err := n.openAPI(); err != nil {
+		return nil, errors.Join(err, n.abandon())
+	}
 	return n, nil
 }
 
