@@ -202,3 +202,33 @@ func TestRefusals(t *testing.T) {
 		}
 	})
 }
+
+// TestNewCallsAreHeldThroughAnElection: the bound of LaneStart is for overload. A
+// leader that falls silent or dies refuses nobody.
+func TestNewCallsAreHeldThroughAnElection(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, l *lab) {
+		dead := l.leader()
+		var survivors []*labNode
+		var rest []string
+		for _, n := range l.nodes {
+			if n != dead {
+				survivors, rest = append(survivors, n), append(rest, n.addr)
+			}
+		}
+		var all sync.WaitGroup
+		for i := range 100 {
+			if i == 20 {
+				l.net.partition([]string{dead.addr}, rest)
+			}
+			time.Sleep(50 * time.Millisecond)
+			all.Add(1)
+			survivors[i%2].c.Submit(Command{Lane: LaneStart, Flow: "gw", Body: fmt.Append(nil, i)}, func(_ Result, err error) {
+				defer all.Done()
+				if err != nil {
+					t.Errorf("command %d: %v", i, err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}

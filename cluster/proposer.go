@@ -72,11 +72,12 @@ type proposer struct {
 	next   uint64         // next sequence number
 	flying int            // batches on their way
 	pause  time.Time      // no batch leaves before
-	ledBy  string         // the leader that was known last
-	led    time.Time      // since when, zero if none
 	sweep  time.Time      // when to look for commands whose time is up
 	pace   pacer
 	closed bool
+
+	through time.Time // when a batch was committed last
+	flowing time.Time // since when that has happened without a pause
 
 	proposed, committed, busy, timedOut, retries atomic.Uint64
 }
@@ -159,17 +160,26 @@ func (p *proposer) room(o *op, now time.Time) (victim *op, ok bool) {
 	return victim, ok
 }
 
-// stale says whether a flow of LaneStart has waited for longer than it may under
-// a leader. Called with mu held.
+// stale says whether a flow of LaneStart has waited for too long although commands
+// are being committed. While nothing is, there is no leader to speak of, and
+// commands are held. Called with mu held.
 func (p *proposer) stale(flow string, now time.Time) bool {
 	oldest := p.queue.headOf(flow)
-	if p.led.IsZero() || oldest.IsZero() {
+	if oldest.IsZero() || now.Sub(p.through) > maxStartAge {
 		return false
 	}
-	if oldest.Before(p.led) {
-		oldest = p.led
+	if oldest.Before(p.flowing) {
+		oldest = p.flowing
 	}
 	return now.Sub(oldest) > maxStartAge
+}
+
+// gotThrough notes that a batch was committed. Called with mu held.
+func (p *proposer) gotThrough(now time.Time) {
+	if now.Sub(p.through) > maxStartAge {
+		p.flowing = now
+	}
+	p.through = now
 }
 
 // poke wakes the loop.
@@ -236,12 +246,6 @@ func (p *proposer) nextBatch(leader leaderInfo, now time.Time) (batch []item[*op
 	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if leader.id != p.ledBy {
-		p.ledBy, p.led = leader.id, now
-		if leader.id == "" {
-			p.led = time.Time{}
-		}
-	}
 	if p.queue.len() == 0 && len(p.open) == 0 && len(p.landed) == 0 {
 		return nil, time.Hour
 	}
@@ -352,6 +356,7 @@ func (p *proposer) requests(batch []item[*op]) []request {
 // settle answers what was committed and queues the rest again.
 func (p *proposer) settle(batch []item[*op], out []outcome) {
 	var again []item[*op]
+	now := time.Now()
 	p.mu.Lock()
 	p.flying--
 	for i, it := range batch {
@@ -363,11 +368,12 @@ func (p *proposer) settle(batch []item[*op], out []outcome) {
 		default:
 			p.close(o.seq)
 			p.landed[o] = true
+			p.gotThrough(now)
 		}
 	}
 	if len(again) > 0 {
 		p.retries.Add(uint64(len(again)))
-		p.pause = time.Now().Add(retryPause)
+		p.pause = now.Add(retryPause)
 		p.queue.unshift(again)
 	}
 	p.mu.Unlock()
