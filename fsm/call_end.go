@@ -33,6 +33,12 @@ func (s *State) endCall(cmd *Command, b *EndCall) Result {
 		// Nobody knows when it ended: it was alive then, and is charged no further.
 		e.estimated, e.at = true, max(s.alive(c), c.Started, c.Ringing, c.Answered)
 	}
+	if e.reason == EndHeldTooLong && b.How == EndDecision {
+		// AnswerCall came after its owner had given it up, told the caller 504 and
+		// released the callee: for both of them the call was never answered.
+		c = s.calls.edit(c.ID)
+		c.Answered = 0
+	}
 	cdr, fee := s.finish(c, e)
 	return Result{CDR: cdr, Fee: fee}
 }
