@@ -74,6 +74,10 @@ type Config struct {
 	// Serving says whether the node may take new calls: it holds its lease and is
 	// not draining. nil: always.
 	Serving func() bool
+	// Current says whether Records tell of every call: a node that starts has old
+	// ones until it has applied its own start. Before that nobody is told that his
+	// call does not exist. nil: always.
+	Current func() bool
 	// Down says whether a gateway does not answer from here (decisions: Gateway
 	// health). nil: none is down.
 	Down func(gateway string) bool
@@ -224,6 +228,9 @@ func (c *Control) line(ip netip.Addr) *Line {
 func (c *Control) shard(id fsm.CallID) *shard {
 	return c.shards[(uint(id[0])<<8|uint(id[1]))%uint(len(c.shards))]
 }
+
+// current says whether a call that is not in the records is over.
+func (c *Control) current() bool { return c.cfg.Current == nil || c.cfg.Current() }
 
 // serving says whether a new call may be taken, and why not.
 func (c *Control) serving() bool {

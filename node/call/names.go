@@ -50,8 +50,13 @@ const (
 	labelCallee label = 'c' // user part of our Contact on leg B
 )
 
-// macBytes of a name prove that we made it: 56 bits against 32 s of guessing.
-const macBytes = 7
+// macBytes of a name prove that we made it: 48 bits, to be guessed over the network
+// within a call's life. The whole name has 25 bytes, which are 40 letters without a
+// bit left over.
+const (
+	macBytes  = 6
+	nameBytes = 16 + 3
+)
 
 // name is what a parsed identifier says.
 type name struct {
@@ -96,7 +101,7 @@ func (n names) Call(req *sip.Request) fsm.CallID {
 // make writes a name: the call in the clear, so that any node finds it, and a
 // keyed hash behind it, so that nobody makes one up.
 func (n names) make(nm name) string {
-	b := append(make([]byte, 0, len(nm.call)+3+macBytes), nm.call[:]...)
+	b := append(make([]byte, 0, nameBytes+macBytes), nm.call[:]...)
 	b = append(b, byte(nm.label), nm.candidate, nm.try)
 	sum := n.sum([]byte("name"), b)
 	return n.encoding.EncodeToString(append(b, sum[:macBytes]...))
@@ -104,11 +109,14 @@ func (n names) make(nm name) string {
 
 // parse reads a name that some node of the cluster made.
 func (n names) parse(s string) (name, bool) {
-	b, err := n.encoding.DecodeString(strings.ToLower(s))
-	if err != nil || len(b) != 16+3+macBytes {
+	if len(s) != n.encoding.EncodedLen(nameBytes+macBytes) {
 		return name{}, false
 	}
-	body, mac := b[:19], b[19:]
+	b, err := n.encoding.DecodeString(strings.ToLower(s))
+	if err != nil || len(b) != nameBytes+macBytes {
+		return name{}, false
+	}
+	body, mac := b[:nameBytes], b[nameBytes:]
 	sum := n.sum([]byte("name"), body)
 	if !hmac.Equal(sum[:macBytes], mac) {
 		return name{}, false

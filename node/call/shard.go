@@ -173,7 +173,9 @@ func (s *shard) meet(it item) *entry {
 			}
 			return nil // its owner will say
 		}
-		it.line.byeOnly(ev.res)
+		if s.control.current() {
+			it.line.byeOnly(ev.res)
+		}
 	}
 	return nil
 }
@@ -186,7 +188,7 @@ func (s *shard) unknown(it item, ev request) *entry {
 	switch {
 	case ok && rec.Owner == c.cfg.Node:
 		return s.addAdopted(adopted{record: rec, at: c.cfg.Records.LogTime()})
-	case ok || ev.tx == nil:
+	case ok || ev.tx == nil || !c.current():
 		return nil // silence: the peer repeats it, to the owner
 	}
 	c.stats.add(Strays)
