@@ -86,8 +86,11 @@ func (r *CDR) fields(c *wire.Codec) {
 	c.Uint(&r.Amends)
 	mode := int64(r.Mode)
 	c.Int(&mode)
-	if r.Mode = BillingMode(mode); int64(r.Mode) != mode {
+	if int64(BillingMode(mode)) != mode {
 		c.Fail("billing mode %d: %w", mode, wire.ErrMalformed)
+	}
+	if c.Decoding() { // an encoder only reads: views are encoded beside Apply
+		r.Mode = BillingMode(mode)
 	}
 	r.parties(c)
 	r.times(c)

@@ -195,5 +195,7 @@ func i32(c *wire.Codec, v *int32) {
 		c.Fail("integer %d beyond 32 bits: %w", i, wire.ErrMalformed)
 		return
 	}
-	*v = int32(i)
+	if c.Decoding() {
+		*v = int32(i)
+	}
 }
