@@ -50,7 +50,9 @@ func (l *Call) fields(c *wire.Codec) {
 	wire.Slice(c, &l.Owners, maxOwners, each[Owner])
 	flags := uint8(l.Flags)
 	c.U8(&flags)
-	l.Flags = CallFlags(flags)
+	if c.Decoding() {
+		l.Flags = CallFlags(flags)
+	}
 }
 
 func (o *Owner) fields(c *wire.Codec) {
