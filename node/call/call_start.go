@@ -160,6 +160,9 @@ func (c *Call) started(now time.Time, ev committed) {
 			c.notStarted(ev.err)
 		}
 		c.phase = over
+		if errors.Is(ev.err, cluster.ErrTimeout) && !errors.Is(ev.err, cluster.ErrUnsent) {
+			c.unheard(now)
+		}
 	case ev.result.Code == fsm.CallExists && !c.ours():
 		c.phase = over // a retransmission: the node that has the call answers it
 	case ev.result.Code == fsm.OK || ev.result.Code == fsm.CallExists:
@@ -238,6 +241,20 @@ func (c *Call) giveUp(now time.Time, reason fsm.EndReason, status uint16, cause 
 	if reason == fsm.EndCanceled {
 		c.end.By = fsm.ByCaller
 	}
+}
+
+// firstEpoch is that of a call in its first owner's hands.
+const firstEpoch fsm.Epoch = 1
+
+// unheard ends a call whose StartCall may have committed without our learning it:
+// its money would be held for ever. A StartCall that comes later than this end
+// does not count: its number is below those that still may (ha.md 8).
+func (c *Call) unheard(now time.Time) {
+	if c.end == nil {
+		c.giveUp(now, fsm.EndHeldTooLong, 504, 102)
+	}
+	c.epoch = firstEpoch
+	c.void(now)
 }
 
 // void ends a plan that came too late.

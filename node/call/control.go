@@ -43,7 +43,7 @@ type Command struct {
 
 // Proposer commits commands. done is called exactly once, after this node's own
 // replica has applied the command or at Until at the latest, from any goroutine.
-// Errors are those of package cluster: ErrBusy, ErrTimeout, ErrClosed.
+// Errors are those of package cluster: ErrBusy, ErrTimeout, ErrUnsent, ErrClosed.
 type Proposer interface {
 	Submit(cmd Command, done func(fsm.Result, error))
 }
@@ -74,10 +74,6 @@ type Config struct {
 	// Serving says whether the node may take new calls: it holds its lease and is
 	// not draining. nil: always.
 	Serving func() bool
-	// Current says whether Records tell of every call: a node that starts has old
-	// ones until it has applied its own start. Before that nobody is told that his
-	// call does not exist. nil: always.
-	Current func() bool
 	// Down says whether a gateway does not answer from here (decisions: Gateway
 	// health). nil: none is down.
 	Down func(gateway string) bool
@@ -228,9 +224,6 @@ func (c *Control) line(ip netip.Addr) *Line {
 func (c *Control) shard(id fsm.CallID) *shard {
 	return c.shards[(uint(id[0])<<8|uint(id[1]))%uint(len(c.shards))]
 }
-
-// current says whether a call that is not in the records is over.
-func (c *Control) current() bool { return c.cfg.Current == nil || c.cfg.Current() }
 
 // serving says whether a new call may be taken, and why not.
 func (c *Control) serving() bool {

@@ -173,9 +173,7 @@ func (s *shard) meet(it item) *entry {
 			}
 			return nil // its owner will say
 		}
-		if s.control.current() {
-			it.line.byeOnly(ev.res)
-		}
+		it.line.byeOnly(ev.res)
 	}
 	return nil
 }
@@ -188,7 +186,7 @@ func (s *shard) unknown(it item, ev request) *entry {
 	switch {
 	case ok && rec.Owner == c.cfg.Node:
 		return s.addAdopted(adopted{record: rec, at: c.cfg.Records.LogTime()})
-	case ok || ev.tx == nil || !c.current():
+	case ok || ev.tx == nil:
 		return nil // silence: the peer repeats it, to the owner
 	}
 	c.stats.add(Strays)

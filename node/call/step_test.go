@@ -255,7 +255,7 @@ func TestStep(t *testing.T) {
 
 // bench is one call on a bench: events go in as words, actions come out as words.
 type bench struct {
-	t      *testing.T
+	t      testing.TB
 	call   *Call
 	now    time.Time
 	invite *sip.Request
@@ -263,9 +263,10 @@ type bench struct {
 	try    *try
 	legs   [2]*sip.ServerTx // transactions of the BYEs
 	slice  uint32
+	media  fsm.MediaMode
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{t: t, now: time.Unix(1_000_000, 0), tx: new(sip.ServerTx), slice: 1}
 	net := newNetwork()
@@ -369,7 +370,7 @@ func (b *bench) result(code string) fsm.Result {
 	}
 	switch b.call.inflight.Body.(type) {
 	case *fsm.StartCall:
-		plan := fsm.Plan{Call: b.call.id, Epoch: 1, Account: "c1", Caller: "4930", Callee: "4420"}
+		plan := fsm.Plan{Call: b.call.id, Epoch: 1, Account: "c1", Caller: "4930", Callee: "4420", Media: b.media}
 		for i, gw := range []string{gwOneAddr, gwTwoAddr} {
 			plan.Candidates = append(plan.Candidates, fsm.Candidate{
 				Gateway: fmt.Sprintf("gw%d", i+1), Callee: "4420", Caller: "4930", Addrs: []fsm.Addr{fsmAddr(netip.MustParseAddrPort(gw))},
