@@ -87,6 +87,9 @@ var (
 	// ErrTimeout means that the command was not committed before its time was
 	// up. It may still be, but not after its deadline in log time.
 	ErrTimeout = errors.New("no commit in time")
+	// ErrUnsent is the ErrTimeout of a command that never left this node: there was
+	// no leader to send it to, and it will not be committed.
+	ErrUnsent = fmt.Errorf("%w: no leader to send it to", ErrTimeout)
 	// ErrClosed means that the node is stopping.
 	ErrClosed = errors.New("cluster is closed")
 	// ErrNoLeader means that no leader is known at the moment.
@@ -96,6 +99,10 @@ var (
 	// ErrWrongCluster means that the stores belong to another cluster, generation
 	// or node.
 	ErrWrongCluster = errors.New("stores belong to another cluster or node")
+	// ErrLostStores means that the cluster counts on this node's vote although its
+	// stores are empty, and no leader could be found that takes the vote away.
+	// Starting it might lose what was acknowledged.
+	ErrLostStores = errors.New("stores of a voter are empty and no leader readmits it")
 	// ErrDuplicate means that another live node uses this node's name.
 	ErrDuplicate = errors.New("node name is in use by another live node")
 )

@@ -152,7 +152,7 @@ func TestLaneStartIsBounded(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		mu.Lock()
 		defer mu.Unlock()
-		if outcomes[ErrBusy] != 600 || outcomes[ErrTimeout] != 1100 {
+		if outcomes[ErrBusy] != 600 || outcomes[ErrUnsent] != 1100 {
 			t.Errorf("outcomes %v", outcomes)
 		}
 	})

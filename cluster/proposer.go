@@ -44,6 +44,23 @@ type op struct {
 	finished bool   // done has been called or is being called
 }
 
+// late is the error of an op whose time is up.
+func (o *op) late() error {
+	if o.seq == 0 {
+		return ErrUnsent
+	}
+	return ErrTimeout
+}
+
+// crowded is the error of an op that had to make room. One that was sent before
+// may still be committed.
+func (o *op) crowded() error {
+	if o.seq == 0 {
+		return ErrBusy
+	}
+	return ErrTimeout
+}
+
 // outcome is what a leader says about one command of a batch.
 type outcome struct {
 	index uint64
@@ -102,7 +119,7 @@ func (p *proposer) submit(cmd Command, done func(Result, error)) *op {
 	o := &op{cmd: cmd, done: done}
 	victim, err := p.enqueue(o, now)
 	if victim != nil {
-		victim.done(Result{}, ErrBusy)
+		victim.done(Result{}, victim.crowded())
 	}
 	if err != nil {
 		o.finished = true
@@ -241,7 +258,7 @@ func (p *proposer) nextBatch(leader leaderInfo, now time.Time) (batch []item[*op
 	expired := p.expire(now)
 	defer func() {
 		for _, o := range expired {
-			o.done(Result{}, ErrTimeout)
+			o.done(Result{}, o.late())
 		}
 	}()
 	p.mu.Lock()
