@@ -99,22 +99,6 @@ func (c *packetConn) SetReadDeadline(at time.Time) error {
 	return nil
 }
 
-// count returns how many SIP messages were sent that contain all of the texts.
-func (n *network) count(texts ...string) (count int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, line := range n.lines {
-		all := true
-		for _, text := range texts {
-			all = all && strings.Contains(line, text)
-		}
-		if all {
-			count++
-		}
-	}
-	return count
-}
-
 // transcript returns the first lines of all SIP messages.
 func (n *network) transcript() string {
 	n.mu.Lock()
