@@ -12,8 +12,8 @@ import (
 	"tandem/node/api/client"
 )
 
-// named is an object's name in a path.
-type named struct {
+// Named is an object's name in a path.
+type Named struct {
 	ID string `path:"id" minLength:"1" maxLength:"64"`
 }
 
@@ -45,13 +45,13 @@ func tagged(tag string, op huma.Operation) huma.Operation {
 	return op
 }
 
-func (s *server) accounts(ctx context.Context, in *paging) (*page[client.Account], error) {
+func (s *server) accounts(ctx context.Context, in *Paging) (*page[client.Account], error) {
 	return pageOf(ctx, s, in, (*fsm.State).Accounts, func(a *fsm.Account) string { return a.ID }, nil, showAccount)
 }
 
 type getNamed struct {
-	named
-	reading
+	Named
+	Reading
 }
 
 func accountKind() kind[fsm.Account, client.Account] {
@@ -63,8 +63,8 @@ func (s *server) account(_ context.Context, in *getNamed) (*object[client.Accoun
 }
 
 type putAccount struct {
-	named
-	keyed
+	Named
+	Keyed
 	Body client.AccountSettings
 }
 
@@ -81,8 +81,8 @@ func (s *server) storeAccount(ctx context.Context, key string, a fsm.Account) (*
 }
 
 type deleteNamed struct {
-	named
-	keyed
+	Named
+	Keyed
 }
 
 func (s *server) deleteAccount(ctx context.Context, in *deleteNamed) (*object[client.Done], error) {
@@ -107,8 +107,8 @@ func (s *server) lock(locked bool) func(context.Context, *deleteNamed) (*object[
 }
 
 type payment struct {
-	named
-	keyed
+	Named
+	Keyed
 	Body client.Payment
 }
 

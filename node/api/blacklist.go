@@ -33,7 +33,7 @@ func blockLists() []string {
 }
 
 type listBlocks struct {
-	paging
+	Paging
 	List    string `query:"list" enum:"malicious,no-answer,concurrent"`
 	Scope   string `query:"scope" maxLength:"64" doc:"Routing gateway"`
 	Account string `query:"account" maxLength:"64"`
@@ -68,7 +68,7 @@ func blockKey(b *fsm.Block) string {
 	return strings.Join([]string{strconv.Itoa(int(b.List)), b.Scope, b.Account, b.Number}, " ")
 }
 
-func (p *paging) afterBlock() (*fsm.Block, error) {
+func (p *Paging) afterBlock() (*fsm.Block, error) {
 	text, err := p.after()
 	if err != nil || text == "" {
 		return nil, err
@@ -85,7 +85,7 @@ func (p *paging) afterBlock() (*fsm.Block, error) {
 }
 
 type getBlocks struct {
-	reading
+	Reading
 	Number string `path:"number" minLength:"1" maxLength:"64"`
 }
 

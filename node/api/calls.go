@@ -22,7 +22,7 @@ func (s *server) addCalls(api huma.API) {
 }
 
 type listCalls struct {
-	paging
+	Paging
 	Account string `query:"account" maxLength:"64"`
 	Gateway string `query:"gateway" maxLength:"64" doc:"Ingress or egress"`
 	Node    string `query:"node" maxLength:"64" doc:"Owner"`
@@ -61,16 +61,17 @@ func (s *server) calls(ctx context.Context, in *listCalls) (*page[client.Call], 
 	return listed(ctx, items, next, index), nil
 }
 
-type oneCall struct {
+// OneCall is a call's id in a path.
+type OneCall struct {
 	ID string `path:"id" pattern:"^[0-9a-f]{32}$" patternDescription:"a call's id"`
 }
 
 type getCall struct {
-	oneCall
-	reading
+	OneCall
+	Reading
 }
 
-func (c *oneCall) id() (id fsm.CallID) {
+func (c *OneCall) id() (id fsm.CallID) {
 	_, _ = hex.Decode(id[:], []byte(c.ID)) // the schema has checked it
 	return id
 }
@@ -83,7 +84,7 @@ func (s *server) call(_ context.Context, in *getCall) (*object[client.Call], err
 			out = &object[client.Call]{Index: st.Index(), Body: showCall(&c, st.At())}
 			return
 		}
-		p = goneCall(st, &in.oneCall)
+		p = goneCall(st, &in.OneCall)
 	})
 	if p != nil {
 		return nil, p
@@ -92,7 +93,7 @@ func (s *server) call(_ context.Context, in *getCall) (*object[client.Call], err
 }
 
 // goneCall says where a call is that is not live.
-func goneCall(st *fsm.State, in *oneCall) *refusal {
+func goneCall(st *fsm.State, in *OneCall) *refusal {
 	p := notThere("live call %s", in.ID)
 	if seq, ok := st.Ended(in.id()); ok && seq != 0 {
 		return p.hint("it has ended: tandem cdr show %d", seq)
@@ -102,7 +103,7 @@ func goneCall(st *fsm.State, in *oneCall) *refusal {
 
 // endCall commits the end, from any node: the owner then hears of it and hangs
 // up both legs.
-func (s *server) endCall(ctx context.Context, in *oneCall) (*object[client.Ended], error) {
+func (s *server) endCall(ctx context.Context, in *OneCall) (*object[client.Ended], error) {
 	var epoch fsm.Epoch
 	var p *refusal
 	s.cfg.State.View(func(st *fsm.State) {

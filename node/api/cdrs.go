@@ -23,7 +23,7 @@ func (s *server) addCDRs(api huma.API) {
 }
 
 type searchCDRs struct {
-	paging
+	Paging
 	From     time.Time `query:"from" doc:"Ended then or later"`
 	To       time.Time `query:"to" doc:"Ended before"`
 	Account  string    `query:"account" maxLength:"64" doc:"Client or vendor"`
@@ -76,7 +76,7 @@ func endReason(name string) (fsm.EndReason, bool) {
 }
 
 type getCDR struct {
-	reading
+	Reading
 	Seq uint64 `path:"seq" minimum:"1"`
 }
 

@@ -33,7 +33,7 @@ const silentAfter = time.Second
 
 func isSilent(p cluster.Peer) bool { return p.LastContact < 0 || p.LastContact > silentAfter }
 
-func (s *server) status(_ context.Context, _ *reading) (*object[client.Status], error) {
+func (s *server) status(_ context.Context, _ *Reading) (*object[client.Status], error) {
 	st := s.cfg.Cluster.Status()
 	out := client.Status{
 		Cluster: st.ClusterID, Node: s.cfg.Node, Version: s.cfg.Version, Leader: st.Leader,
@@ -76,7 +76,7 @@ func (s *server) status(_ context.Context, _ *reading) (*object[client.Status], 
 }
 
 // members joins what gossip, consensus and the state machine know of a node.
-func (s *server) members(ctx context.Context, _ *reading) (*page[client.Member], error) {
+func (s *server) members(ctx context.Context, _ *Reading) (*page[client.Member], error) {
 	st := s.cfg.Cluster.Status()
 	nodes := map[string]*client.Member{}
 	of := func(id string) *client.Member {
@@ -124,7 +124,7 @@ func (s *server) members(ctx context.Context, _ *reading) (*page[client.Member],
 	return listed(ctx, items, "", index), nil
 }
 
-func (s *server) peers(ctx context.Context, _ *reading) (*page[client.Peer], error) {
+func (s *server) peers(ctx context.Context, _ *Reading) (*page[client.Peer], error) {
 	st := s.cfg.Cluster.Status()
 	items := make([]client.Peer, 0, len(st.Peers))
 	for _, p := range st.Peers {
@@ -144,7 +144,7 @@ func (s *server) peers(ctx context.Context, _ *reading) (*page[client.Peer], err
 	return listed(ctx, items, "", st.Applied), nil
 }
 
-func (s *server) hashes(ctx context.Context, _ *reading) (*page[client.Checkpoint], error) {
+func (s *server) hashes(ctx context.Context, _ *Reading) (*page[client.Checkpoint], error) {
 	var from []fsm.Checkpoint
 	var index uint64
 	s.cfg.State.View(func(st *fsm.State) { from, index = st.Checkpoints(), st.Index() })

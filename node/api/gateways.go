@@ -38,12 +38,12 @@ func sourcePolicies() []string { return []string{"auto", "strict", "any"} }
 func prefixModes() []string    { return []string{"continue", "terminate"} }
 
 type listGateways struct {
-	paging
+	Paging
 	Account string `query:"account" maxLength:"64" doc:"Gateways of this account only"`
 }
 
 func (s *server) mappings(ctx context.Context, in *listGateways) (*page[client.MappingGateway], error) {
-	return pageOf(ctx, s, &in.paging, (*fsm.State).MappingGateways, func(g *fsm.MappingGateway) string { return g.ID },
+	return pageOf(ctx, s, &in.Paging, (*fsm.State).MappingGateways, func(g *fsm.MappingGateway) string { return g.ID },
 		func(g *fsm.MappingGateway) bool { return in.Account == "" || g.Account == in.Account }, showMapping)
 }
 
@@ -58,8 +58,8 @@ func (s *server) mapping(_ context.Context, in *getNamed) (*object[client.Mappin
 }
 
 type putMapping struct {
-	named
-	keyed
+	Named
+	Keyed
 	Body client.MappingSettings
 }
 
@@ -72,7 +72,7 @@ func (s *server) putMapping(ctx context.Context, in *putMapping) (*object[client
 }
 
 func (s *server) routings(ctx context.Context, in *listGateways) (*page[client.RoutingGateway], error) {
-	return pageOf(ctx, s, &in.paging, (*fsm.State).RoutingGateways, func(g *fsm.RoutingGateway) string { return g.ID },
+	return pageOf(ctx, s, &in.Paging, (*fsm.State).RoutingGateways, func(g *fsm.RoutingGateway) string { return g.ID },
 		func(g *fsm.RoutingGateway) bool { return in.Account == "" || g.Account == in.Account }, showRouting)
 }
 
@@ -87,8 +87,8 @@ func (s *server) routing(_ context.Context, in *getNamed) (*object[client.Routin
 }
 
 type putRouting struct {
-	named
-	keyed
+	Named
+	Keyed
 	Body client.RoutingSettings
 }
 

@@ -23,8 +23,8 @@ func (s *server) addLedger(api huma.API) {
 }
 
 type listNamed struct {
-	named
-	paging
+	Named
+	Paging
 }
 
 func (s *server) ledger(ctx context.Context, in *listNamed) (*page[client.Transfer], error) {
@@ -55,7 +55,7 @@ func (s *server) ledger(ctx context.Context, in *listNamed) (*page[client.Transf
 }
 
 // sequence reads a cursor that is a sequence number; 0 is the newest.
-func (p *paging) sequence() (uint64, error) {
+func (p *Paging) sequence() (uint64, error) {
 	text, err := p.after()
 	if err != nil || text == "" {
 		return 0, err
@@ -90,7 +90,7 @@ func callID(id fsm.CallID) string {
 }
 
 // ledgerSums looks at every account at one index.
-func (s *server) ledgerSums(ctx context.Context, _ *reading) (*page[client.LedgerSum], error) {
+func (s *server) ledgerSums(ctx context.Context, _ *Reading) (*page[client.LedgerSum], error) {
 	sums := map[string]*client.LedgerSum{}
 	of := func(currency string) *client.LedgerSum {
 		if sums[currency] == nil {

@@ -28,7 +28,7 @@ func numberListKind() kind[fsm.NumberList, client.NumberList] {
 	}
 }
 
-func (s *server) numberLists(ctx context.Context, in *paging) (*page[client.NumberListInfo], error) {
+func (s *server) numberLists(ctx context.Context, in *Paging) (*page[client.NumberListInfo], error) {
 	return pageOf(ctx, s, in, (*fsm.State).NumberLists, func(l *fsm.NumberList) string { return l.Name }, nil,
 		func(l *fsm.NumberList) client.NumberListInfo {
 			return client.NumberListInfo{Name: l.Name, Count: len(l.Numbers), Memo: l.Memo}
@@ -40,8 +40,8 @@ func (s *server) numberList(_ context.Context, in *getNamed) (*object[client.Num
 }
 
 type putNumberList struct {
-	named
-	keyed
+	Named
+	Keyed
 	Body client.NumberListSettings
 }
 

@@ -80,20 +80,20 @@ func (d *document) serve(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(d.json) // the client went away: nobody to tell
 }
 
-// reading is what every read takes.
-type reading struct {
+// Reading is what every read takes.
+type Reading struct {
 	Consistency string `query:"consistency" enum:"leader,stale" default:"leader" doc:"leader: sees everything that was acknowledged before; stale: as far as this node is, also without a leader"`
 }
 
-// paging is what every list takes.
-type paging struct {
-	reading
+// Paging is what every list takes.
+type Paging struct {
+	Reading
 	Cursor string `query:"cursor" maxLength:"512" doc:"next of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 // after returns the key behind which the page begins.
-func (p *paging) after() (string, error) {
+func (p *Paging) after() (string, error) {
 	b, err := base64.RawURLEncoding.DecodeString(p.Cursor)
 	if err != nil {
 		return "", badField("query.cursor", p.Cursor, "is no cursor of this API")
@@ -101,8 +101,8 @@ func (p *paging) after() (string, error) {
 	return string(b), nil
 }
 
-// keyed is what a mutation takes that may be repeated.
-type keyed struct {
+// Keyed is what a mutation takes that may be repeated.
+type Keyed struct {
 	Key string `header:"Idempotency-Key" maxLength:"100" doc:"A retry with the same key changes nothing and gets the first answer; kept for 24 hours"`
 }
 
@@ -140,7 +140,7 @@ func listed[T any](ctx context.Context, items []T, next string, index uint64) *p
 // pageOf lists records of the state that are ordered by a name. keep may be nil;
 // a page from which it drops something is short.
 func pageOf[E, T any](
-	ctx context.Context, s *server, in *paging, get func(st *fsm.State, after string, limit int) []E,
+	ctx context.Context, s *server, in *Paging, get func(st *fsm.State, after string, limit int) []E,
 	name func(*E) string, keep func(*E) bool, show func(*E) T,
 ) (*page[T], error) {
 	after, err := in.after()
@@ -214,7 +214,7 @@ func (s *server) remove(ctx context.Context, key string, body fsm.Body) (*object
 func (s *server) commit(ctx context.Context, key string, body fsm.Body) (fsm.Result, error) {
 	r, err := s.propose(ctx, key, body)
 	who := asking(ctx).token
-	s.log.Info("change", "command", body.Kind(), "token", who.ID, "name", who.Name, "index", r.Index, "err", err)
+	s.log.Info("change", "command", body.Kind().String(), "token", who.ID, "name", who.Name, "index", r.Index, "err", err)
 	return r, err
 }
 

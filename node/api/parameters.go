@@ -20,7 +20,7 @@ func (s *server) addParameters(api huma.API) {
 }
 
 // parameters is a short list: it comes in one page.
-func (s *server) parameters(ctx context.Context, _ *reading) (*page[client.Parameter], error) {
+func (s *server) parameters(ctx context.Context, _ *Reading) (*page[client.Parameter], error) {
 	registry := fsm.Registry()
 	items := make([]client.Parameter, 0, len(registry))
 	var index uint64
@@ -50,8 +50,8 @@ func (s *server) findParameter(name string) (*object[client.Parameter], error) {
 }
 
 type setParameter struct {
-	named
-	keyed
+	Named
+	Keyed
 	Body client.ParameterValue
 }
 

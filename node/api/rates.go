@@ -58,7 +58,7 @@ func rateTableKind() kind[fsm.RateTable, client.RateTable] {
 	}
 }
 
-func (s *server) rateTables(ctx context.Context, in *paging) (*page[client.RateTable], error) {
+func (s *server) rateTables(ctx context.Context, in *Paging) (*page[client.RateTable], error) {
 	return pageOf(ctx, s, in, (*fsm.State).RateTables, func(t *fsm.RateTable) string { return t.ID }, nil, showRateTable)
 }
 
@@ -67,8 +67,8 @@ func (s *server) rateTable(_ context.Context, in *getNamed) (*object[client.Rate
 }
 
 type putRateTable struct {
-	named
-	keyed
+	Named
+	Keyed
 	Body client.RateTableSettings
 }
 
@@ -119,8 +119,8 @@ func (s *server) inForce(id string) (version, error) {
 }
 
 type listRates struct {
-	named
-	paging
+	Named
+	Paging
 	Prefix string `query:"prefix" maxLength:"32" doc:"Rates of this prefix and of longer ones"`
 }
 
@@ -155,8 +155,8 @@ func (s *server) rates(ctx context.Context, in *listRates) (*page[client.Rate], 
 }
 
 type getRate struct {
-	named
-	reading
+	Named
+	Reading
 	Number string `path:"number" minLength:"1" maxLength:"63"`
 }
 

@@ -31,6 +31,8 @@ const (
 	defaultSeconds = 1 // of increments that a file does not name
 )
 
+var errNegative = errors.New("is negative")
+
 // ratesFile reads a CSV file of rates. It goes on behind a wrong row, so that
 // all of them are reported at once.
 type ratesFile struct {
@@ -171,13 +173,19 @@ func setColumn(row *fsm.RateRow, column, value string) (err error) {
 		}
 	case "price":
 		row.Price, err = billing.ParsePrice(value)
-		if err == nil && row.Price > maxRatePrice {
+		switch {
+		case err == nil && row.Price < 0:
+			err = errNegative
+		case err == nil && row.Price > maxRatePrice:
 			err = fmt.Errorf("more than %s a minute", maxRatePrice)
 		}
 		return decimal(value, err)
 	case "connect_fee":
 		row.ConnectFee, err = billing.ParseAmount(value)
-		if err == nil && row.ConnectFee > maxConnectFee {
+		switch {
+		case err == nil && row.ConnectFee < 0:
+			err = errNegative
+		case err == nil && row.ConnectFee > maxConnectFee:
 			err = fmt.Errorf("more than %s", maxConnectFee)
 		}
 		return decimal(value, err)

@@ -14,8 +14,8 @@ import (
 const chunkRows = 2048
 
 type importRates struct {
-	named
-	keyed
+	Named
+	Keyed
 	DryRun  bool   `query:"dry_run" doc:"Only say what would change, or what is wrong"`
 	RawBody []byte `contentType:"text/csv"`
 }

@@ -20,7 +20,7 @@ func (s *server) addTokens(api huma.API) {
 	huma.Register(api, op(http.MethodDelete, "/tokens/{id}", "revoke-token", "Revoke an API token"), s.revokeToken)
 }
 
-func (s *server) tokens(ctx context.Context, in *paging) (*page[client.Token], error) {
+func (s *server) tokens(ctx context.Context, in *Paging) (*page[client.Token], error) {
 	return pageOf(ctx, s, in, (*fsm.State).Tokens, func(t *fsm.Token) string { return t.ID }, nil, showToken)
 }
 
