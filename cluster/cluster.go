@@ -89,7 +89,7 @@ func Open(cfg Config) (*Cluster, error) {
 	c.disk = newDiskGuard(cfg.Log, c.fatal)
 	c.replica = &replica{machine: cfg.Machine, clock: c.clock, fatal: c.fatal, self: raft.ServerID(cfg.ID), member: c.becameMember}
 	c.rpc = newRPC(hello{node: cfg.ID, cluster: cfg.ClusterID, generation: cfg.Generation}, cfg.Network, c.log)
-	if err := c.checkName(); err != nil {
+	if err := c.inquire(empty); err != nil {
 		c.rpc.close(nil)
 		return nil, err
 	}
@@ -126,6 +126,7 @@ func (c *Cluster) assemble() {
 	c.pilot = &pilot{c: c, healthy: map[string]time.Time{}}
 	c.rpc.handle(pingName, c.servePing)
 	c.rpc.handle(whoisName, c.serveWhois)
+	c.rpc.handle(readmitName, c.serveReadmit)
 	c.rpc.handle(batchName, c.serveBatch)
 	c.rpc.handle(readName, c.serveRead)
 }

@@ -1,11 +1,8 @@
 package cluster
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -15,11 +12,15 @@ const (
 	keyIdentity    = "tandem.identity"
 	keyIncarnation = "tandem.incarnation"
 	keyJoined      = "tandem.joined"
+
+	// generationShift leaves room for the milliseconds of five centuries.
+	generationShift = 44
+	maxGeneration   = 1<<(64-generationShift) - 1
 )
 
 // identify checks that the stores belong to this node, marks new ones, and
-// counts the node's lives. The incarnation's high half is the cluster's
-// generation. Its low half also follows the wall clock's seconds, so that a node
+// counts the node's lives. The incarnation's high part is the cluster's
+// generation. Its low part follows the wall clock's milliseconds, so that a node
 // that lost its disk comes back above its former lives.
 func identify(cfg Config) (incarnation uint64, err error) {
 	own := fmt.Sprintf("%s/%d/%s", cfg.ClusterID, cfg.Generation, cfg.ID)
@@ -42,7 +43,7 @@ func identify(cfg Config) (incarnation uint64, err error) {
 	if len(b) == 8 {
 		last = binary.BigEndian.Uint64(b)
 	}
-	next := max(last+1, uint64(cfg.Generation)<<32|uint64(uint32(cfg.Wall().Unix())))
+	next := max(last+1, uint64(cfg.Generation)<<generationShift|uint64(cfg.Wall().UnixMilli()))
 	b = binary.BigEndian.AppendUint64(nil, next)
 	if err := cfg.Stable.Set([]byte(keyIncarnation), b); err != nil {
 		return 0, fmt.Errorf("store incarnation: %w", err)
@@ -87,53 +88,4 @@ func (c *Cluster) becameMember() {
 		return
 	}
 	c.joined.Store(true)
-}
-
-const (
-	whoisName = "cluster.whois"
-	// askTimeout bounds the questions before the start, asked all at once.
-	askTimeout = time.Second
-)
-
-// checkName refuses to start if another live node uses this node's name, as
-// after the copy of a data directory: two nodes that vote in one name can elect
-// two leaders. Peers are asked where they see the name, and that address whether
-// it is alive. Nobody to ask is no reason to wait.
-func (c *Cluster) checkName() error {
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	defer cancel()
-	found := make(chan string, len(c.cfg.Join))
-	var all sync.WaitGroup
-	for _, peer := range c.cfg.Join {
-		if peer == c.cfg.Advertise {
-			continue
-		}
-		all.Go(func() {
-			if at, err := c.rpc.call(ctx, peer, whoisName, []byte(c.cfg.ID)); err == nil {
-				found <- string(at)
-			}
-		})
-	}
-	all.Wait()
-	close(found)
-	for at := range found {
-		if at == "" || at == c.cfg.Advertise {
-			continue
-		}
-		if self, err := c.rpc.call(ctx, at, whoisName, []byte(c.cfg.ID)); err == nil && string(self) == at {
-			return fmt.Errorf("%w: %s is alive at %s", ErrDuplicate, c.cfg.ID, at)
-		}
-	}
-	return nil
-}
-
-// serveWhois says where a node is seen alive; nowhere is an empty answer.
-func (c *Cluster) serveWhois(_ context.Context, _ string, id []byte) ([]byte, error) {
-	if string(id) == c.cfg.ID {
-		return []byte(c.cfg.Advertise), nil
-	}
-	if m, ok := c.gossip.find(string(id)); ok && m.alive {
-		return []byte(m.addr), nil
-	}
-	return nil, nil
 }
