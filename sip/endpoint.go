@@ -75,7 +75,8 @@ type Config struct {
 	Handler Handler
 	Logger  *slog.Logger // nil discards
 	// Gate is asked for every received message before it is parsed; false drops it
-	// silently. It is called from the socket readers and must not keep b. nil: all pass.
+	// silently. It is called from the socket readers and must not keep b. Of a TCP
+	// connection it is asked first with an empty b, when the peer connects. nil: all pass.
 	Gate func(src netip.AddrPort, b []byte) bool
 	// Permit is asked before every message that leaves, with the status of a
 	// response or 0 for a request; false drops it. A node that has lost its lease

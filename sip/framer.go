@@ -55,6 +55,9 @@ func (f *framer) next() ([]byte, error) {
 	return msg, nil
 }
 
+// partial reports whether a message has begun and not ended.
+func (f *framer) partial() bool { return len(f.buf) > 0 && f.buf[0] != '\r' && f.buf[0] != '\n' }
+
 // skipLineEnds drops CRLFs between messages and counts pings among them.
 func (f *framer) skipLineEnds() {
 	if f.scanned > 0 {

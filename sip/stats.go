@@ -69,6 +69,7 @@ type Stats struct {
 	DroppedPermit atomic.Uint64 // refused by Permit
 	DroppedFull   atomic.Uint64 // a queue was at its bound
 	SendErrors    atomic.Uint64 // the socket or connection refused it
+	AcceptErrors  atomic.Uint64 // a connection could not be taken: out of files, most likely
 	KeepAlives    atomic.Uint64 // CRLF only
 
 	ServerTx atomic.Int64 // gauge: server transactions alive

@@ -18,6 +18,11 @@ const (
 	dialTimeout  = 4 * time.Second       // as long as the first response may take
 	writeTimeout = 5 * time.Second       // a peer that takes nothing for so long is gone
 	acceptPause  = 10 * time.Millisecond // after a failed accept: out of files, most likely
+
+	// messageTimeout is how long a peer may take for a message once it has begun, and
+	// an accepted connection for its first one: who sends a byte now and then must not
+	// keep places that others need.
+	messageTimeout = 5 * time.Second
 )
 
 var (
@@ -82,28 +87,41 @@ func (t *connTable) run(ctx context.Context) {
 	wg.Wait()
 }
 
-// accept takes connections from the listener.
+// accept takes connections from the listener. Only its end is an error: a process
+// that is out of files serves the calls that it has.
 func (t *connTable) accept(ctx context.Context, listener net.Listener) error {
-	for failures := 0; ; {
+	for {
 		nc, err := listener.Accept()
-		if err != nil {
-			failures++
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case errors.Is(err, net.ErrClosed) || failures >= maxReadErrors:
-				return fmt.Errorf("sip: accept on %s: %w", listener.Addr(), err)
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				nc.Close()
 			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("sip: accept on %s: %w", listener.Addr(), err)
+		case err != nil:
+			t.e.stats.AcceptErrors.Add(1)
 			wait(ctx, acceptPause)
-			continue
-		}
-		failures = 0
-		remote, err := addrPortOf(nc.RemoteAddr())
-		if err != nil || t.enter(&conn{remote: remote, accept: nc, queue: newQueue[frame]()}) != nil {
-			t.e.stats.DroppedFull.Add(1)
-			nc.Close()
+		default:
+			t.admit(nc)
 		}
 	}
+}
+
+// admit enters an accepted connection. Whose messages the gate would drop gets no
+// place in the table.
+func (t *connTable) admit(nc net.Conn) {
+	remote, err := addrPortOf(nc.RemoteAddr())
+	switch {
+	case err == nil && t.e.cfg.Gate != nil && !t.e.cfg.Gate(remote, nil):
+		t.e.stats.DroppedGate.Add(1)
+	case err == nil && t.enter(&conn{remote: remote, accept: nc, queue: newQueue[frame]()}) == nil:
+		return
+	default:
+		t.e.stats.DroppedFull.Add(1)
+	}
+	nc.Close()
 }
 
 // enter adds a connection and has it served.
@@ -202,13 +220,21 @@ func (t *connTable) dial(ctx context.Context, remote netip.AddrPort) (net.Conn, 
 	return nc, nil
 }
 
-// read cuts the stream into messages; a stream without boundaries or without a
-// byte for Idle ends the connection.
+// read cuts the stream into messages; a stream without boundaries, without a byte
+// for Idle or with a message that does not end ends the connection.
 func (t *connTable) read(nc net.Conn, c *conn) error {
 	src := Peer{TCP, c.remote}
 	var f framer
+	var begun time.Time // when the message in the framer, or the first one, began
+	if c.accept != nil {
+		begun = time.Now()
+	}
 	for {
-		if err := nc.SetReadDeadline(time.Now().Add(t.e.cfg.Idle)); err != nil {
+		deadline := time.Now().Add(t.e.cfg.Idle)
+		if !begun.IsZero() {
+			deadline = begun.Add(messageTimeout)
+		}
+		if err := nc.SetReadDeadline(deadline); err != nil {
 			return err
 		}
 		n, err := nc.Read(f.space())
@@ -222,7 +248,11 @@ func (t *connTable) read(nc net.Conn, c *conn) error {
 			if msg == nil {
 				break
 			}
+			begun = time.Time{}
 			t.e.receive(src, msg)
+		}
+		if f.partial() && begun.IsZero() {
+			begun = time.Now()
 		}
 		for ; f.pings > 0; f.pings-- {
 			t.e.stats.KeepAlives.Add(1)
