@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,8 +118,13 @@ func (n *Node) openLine(l *line, a Address) (err error) {
 }
 
 // gate drops what comes from nobody we know, before it is parsed. Trusted
-// networks pass: call control answers them.
+// networks pass: call control answers them. A node that starts has old records
+// until it serves: it takes nothing but INVITEs, to refuse them, since it would
+// say of calls that are its own that they do not exist. What it drops is repeated.
 func (n *Node) gate(src netip.AddrPort, packet []byte) bool {
+	if !n.Serving() && !bytes.HasPrefix(packet, []byte("INVITE ")) {
+		return false
+	}
 	if n.guard.Known(src.Addr()) || n.guard.Trusted(src.Addr()) {
 		return true
 	}
@@ -144,6 +150,10 @@ var (
 )
 
 func (a *admission) Request(req *sip.Request, tx *sip.ServerTx) {
+	if req.Method == sip.INVITE && req.ToTag != "" && tx != nil && !a.n.Serving() {
+		a.later(req, tx)
+		return
+	}
 	if req.Method == sip.INVITE && req.ToTag == "" && tx != nil {
 		now, src := time.Now(), req.Source.Addr
 		switch {
@@ -170,6 +180,15 @@ func (a *admission) refuse(now time.Time, req *sip.Request, tx *sip.ServerTx, wh
 	a.n.guard.Refused(now, guard.Refusal{Source: req.Source.Addr, Reason: why, Status: uint16(with.status)})
 	res := req.Response(with.status, a.line.endpoint.NewIdentifier())
 	res.Headers.Add("Reason", "Q.850;cause="+strconv.Itoa(with.cause))
+	if err := tx.Respond(res); err != nil {
+		a.n.log.Debug("refusal not sent", "to", req.Source.Addr, "err", err)
+	}
+}
+
+// later asks for a re-INVITE again (RFC 3261 section 14.2).
+func (a *admission) later(req *sip.Request, tx *sip.ServerTx) {
+	res := req.Response(500, "")
+	res.Headers.Add("Retry-After", "5")
 	if err := tx.Respond(res); err != nil {
 		a.n.log.Debug("refusal not sent", "to", req.Source.Addr, "err", err)
 	}

@@ -191,6 +191,7 @@ func (n *Node) Run(ctx context.Context) error {
 	edge.run("api", n.serveAPI)
 	if n.calls != nil {
 		edge.run("calls", n.calls.Run)
+		edge.run("comparison", n.compare)
 		edge.run("outbox", n.outbox.Run)
 		edge.run("proof of life", n.beat)
 		for _, l := range n.lines {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tandem/cluster"
@@ -106,6 +107,68 @@ func (n *Node) act(e fsm.Event) {
 	}
 }
 
+const (
+	// compareEvery is how often the calls that this node owns are compared with
+	// those that it serves, and compareWait how long a comparison waits for a leader.
+	compareEvery = 5 * time.Second
+	compareWait  = 2 * time.Second
+)
+
+// compare looks for calls that the state gives to this node and that it does not
+// serve: a StartCall that committed after its INVITE had been refused holds money
+// that nobody else would release.
+func (n *Node) compare(ctx context.Context) error {
+	t := time.NewTicker(compareEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		if err := n.adoptLost(ctx); err != nil && ctx.Err() == nil {
+			n.log.Debug("calls not compared", "err", err)
+		}
+	}
+}
+
+// adoptLost adopts the calls that are owned and not served. It looks at nothing
+// older than now: what a lagging replica still lists may be over.
+func (n *Node) adoptLost(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, compareWait)
+	defer cancel()
+	if !n.Serving() {
+		return nil
+	}
+	if _, err := n.cluster.ReadIndex(ctx); err != nil {
+		return err
+	}
+	ids, err := n.calls.Served(ctx)
+	if err != nil {
+		return err
+	}
+	served := make(map[fsm.CallID]bool, len(ids))
+	for _, id := range ids {
+		served[id] = true
+	}
+	var lost []fsm.CallID
+	n.replica.View(func(s *fsm.State) {
+		lost = slices.DeleteFunc(s.OwnedCalls(n.id, n.cluster.Incarnation()), func(id fsm.CallID) bool { return served[id] })
+	})
+	n.adopt(lost)
+	return nil
+}
+
+// adopt brings calls of the state to life here.
+func (n *Node) adopt(ids []fsm.CallID) {
+	at := n.LogTime()
+	for _, id := range ids {
+		if record, ok := n.Call(id); ok {
+			n.calls.Adopt(record, at)
+		}
+	}
+}
+
 // compareAll adopts every call that the state gives to this node. Adoption of a
 // call that is served already only refreshes its epoch.
 func (n *Node) compareAll() {
@@ -114,12 +177,7 @@ func (n *Node) compareAll() {
 	}
 	var mine []fsm.CallID
 	n.replica.View(func(s *fsm.State) { mine = s.OwnedCalls(n.id, n.cluster.Incarnation()) })
-	at := n.LogTime()
-	for _, id := range mine {
-		if record, ok := n.Call(id); ok {
-			n.calls.Adopt(record, at)
-		}
-	}
+	n.adopt(mine)
 	if len(mine) > 0 {
 		n.log.Info("calls adopted", "calls", len(mine))
 	}
