@@ -278,6 +278,10 @@ func (s *State) findMoney(d *decision, _ *StartCall) {
 		return
 	}
 	next, ok := slice{}.next(d.price.rate, free, limited, a.Live, d.maxLength)
+	if !ok && a.MaxSpend > 0 && free < a.Balance.Available() {
+		d.refuse(DailySpend, "account %q: %s left to spend today", a.ID, free)
+		return
+	}
 	if !ok {
 		d.refuse(NoMoney, "account %q: %s available", a.ID, free)
 		return
