@@ -1,0 +1,138 @@
+package sim_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"tandem/chaos"
+	"tandem/fsm"
+)
+
+// outage is how long after a fault the cluster may still refuse calls: longer
+// than two elections, far shorter than the pauses between faults.
+const outage = 5 * time.Second
+
+// judge holds what the customers say against what the cluster promises them.
+func (d *day) judge() {
+	d.t.Helper()
+	placed, answered := 0, 0
+	for _, r := range d.reports {
+		placed, answered = placed+r.Placed, answered+r.Answered
+		for _, p := range r.Problems {
+			d.t.Error(p)
+		}
+	}
+	if placed != len(d.outcomes) {
+		d.t.Errorf("%d of %d calls never came to an end", placed-len(d.outcomes), placed)
+	}
+	if answered*10 < placed*7 {
+		d.t.Errorf("only %d of %d calls were answered", answered, placed)
+	}
+	for _, o := range d.outcomes {
+		if why := d.wrong(o); why != "" {
+			d.t.Errorf("call %s at %s, from %v to %v: %s: status %d %q, talked %v",
+				o.CallID, d.at(o.Target.Addr()).Host.Name(), d.began(o), o.heard, why, o.Status, o.Reason, o.Talk)
+		}
+	}
+}
+
+// wrong says what is wrong with the end of a call, if anything.
+func (d *day) wrong(o verdict) string {
+	switch {
+	case o.Answered() && o.Cut && !d.stranded(o):
+		return "was cut"
+	case o.Answered() && o.ByeLost:
+		return "its BYE was not answered with 200"
+	case o.Answered():
+		return ""
+	case !d.excused(o):
+		return "failed in peace"
+	case o.Status == 0 && d.silent(o), slices.Contains([]int{503, 504}, o.Status):
+		return ""
+	}
+	return "failed in a way that no fault explains"
+}
+
+func (d *day) began(o verdict) time.Duration { return o.Start.Sub(d.start) }
+
+// excused says whether a fault, or what is left of one, fell on the set-up of a
+// call.
+func (d *day) excused(o verdict) bool {
+	return slices.ContainsFunc(d.blows, func(b blow) bool {
+		return b.from <= o.heard && d.began(o) <= b.to+outage
+	})
+}
+
+// silent says whether the node of a call could not answer for some time of it.
+func (d *day) silent(o verdict) bool {
+	name := d.at(o.Target.Addr()).Host.Name()
+	mute := []chaos.Kind{chaos.Kill, chaos.Restart, chaos.Power, chaos.Vanish, chaos.Pause}
+	return slices.ContainsFunc(d.blows, func(b blow) bool {
+		return slices.Contains(mute, b.Kind) && b.hits(name) && b.from <= o.heard && d.began(o) <= b.to+outage
+	})
+}
+
+// stranded says whether a call's node was away from the others for longer than
+// a grant of talk time may last (ha.md 10).
+func (d *day) stranded(o verdict) bool {
+	name := d.at(o.Target.Addr()).Host.Name()
+	away := []chaos.Kind{chaos.Partition, chaos.Cut, chaos.Pause, chaos.HangDisk}
+	return slices.ContainsFunc(d.blows, func(b blow) bool {
+		return slices.Contains(away, b.Kind) && b.hits(name) && b.to-b.from > grant && b.from <= o.heard
+	})
+}
+
+// grant is the talk time that is left in a call's hold at any time (ha.md 7).
+const grant = 8 * time.Second
+
+func (b blow) hits(name string) bool {
+	return slices.ContainsFunc(b.Groups, func(g []string) bool {
+		return slices.Contains(g, name) || slices.Contains(g, chaos.All)
+	})
+}
+
+// replay feeds the log of one node to a new state machine: it must come to the
+// same state, hash for hash.
+func (d *day) replay() {
+	d.t.Helper()
+	mac := hmac.New(sha256.New, []byte("a secret of thirty-two bytes or so"))
+	mac.Write([]byte("tandem state hash"))
+	for _, s := range d.nodes {
+		n := s.running()
+		if n == nil {
+			d.t.Errorf("%s does not run", s.Host.Name())
+			continue
+		}
+		var index uint64
+		var want fsm.Hash
+		n.View(func(state *fsm.State) { index, want = state.Index(), state.Hash() })
+		state := fsm.New(fsm.Config{HashKey: [16]byte(mac.Sum(nil)[:16])})
+		for i := uint64(1); i <= index; i++ {
+			var l raft.Log
+			if err := s.Life().Volume.GetLog(i, &l); err != nil {
+				d.t.Errorf("%s, index %d: %v", s.Host.Name(), i, err)
+				return
+			}
+			if l.Type != raft.LogCommand {
+				continue
+			}
+			entry, err := fsm.DecodeEntry(l.Data)
+			if err != nil {
+				d.t.Errorf("%s, index %d: %v", s.Host.Name(), i, err)
+				return
+			}
+			state.Apply(i, entry)
+			if err := state.Check(); err != nil {
+				d.t.Errorf("%s, index %d: %v", s.Host.Name(), i, err)
+				return
+			}
+		}
+		if got := state.Hash(); state.Index() != index || got != want {
+			d.t.Errorf("%s: the log leads to %x at %d, the node has %x at %d", s.Host.Name(), got, state.Index(), want, index)
+		}
+	}
+}
