@@ -52,3 +52,25 @@ func TestStartWithoutOutcomeIsVoided(t *testing.T) {
 		})
 	}
 }
+
+// An AnswerCall whose outcome nobody here learns may have committed: the caller was
+// told 504, so nothing is charged.
+func TestAnswerWithoutOutcomeIsFree(t *testing.T) {
+	bubble(t, "released", "10", func(t *testing.T, w *world) {
+		w.node.stop()
+		w.start(func(cfg *Config) { cfg.Proposer = deafened{w.ledger, fsm.KindAnswerCall} })
+		w.caller.call("4420")
+		settle()
+		w.one.says(200, true)
+		pause(4100 * time.Millisecond)
+		w.caller.want(100, 504)
+		if w.one.count(sip.ACK) != 1 || w.one.count(sip.BYE) != 1 {
+			t.Error("callee was not released")
+		}
+		pause(2 * time.Second)
+		if cdr := w.ledger.lastCDR(t); cdr.Fee != 0 || cdr.Cost != 0 {
+			t.Errorf("cdr: %+v", cdr)
+		}
+		w.over()
+	})
+}
