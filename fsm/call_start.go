@@ -151,6 +151,9 @@ func (s *State) refusedCalls(cmd *Command, b *Refused) Result {
 	if illegal {
 		r.Mode = ModeIllegal
 	}
+	if in := s.mappings.get(s.ix.sources.find(b.Source, "")); in != nil {
+		r.Ingress, r.Account = in.ID, in.Account
+	}
 	return Result{CDR: s.record(r), Count: uint64(b.Count)}
 }
 

@@ -59,23 +59,42 @@ func (h *hasher) body(cmd *Command) Hash {
 }
 
 // Hash returns the hash of all records. It costs as much as was changed since
-// it was last computed, at most checkpointEvery entries ago.
+// the last checkpoint, and changes nothing.
 func (s *State) Hash() Hash {
-	sum := s.hasher.header(s.head)
+	h := newHasher(s.head.HashKey)
+	sum := h.header(s.head)
 	for _, t := range s.tables {
-		t.rehash(&s.hasher)
-		sum = sum.add(t.total())
+		sum = sum.add(t.total(&h))
 	}
 	return sum.hash()
 }
 
-func (t *table[K, V]) total() sum128 { return t.sum }
+// total returns the sum with the records that were written since it was taken.
+func (t *table[K, V]) total(h *hasher) sum128 {
+	sum := t.sum
+	dirty := slices.Clone(t.dirty)
+	slices.SortFunc(dirty, t.order)
+	for _, k := range slices.Compact(dirty) {
+		if r, _ := t.find(k); r != nil && !r.gone {
+			sum = sum.sub(r.sum).add(hashRecord(h, &t.shape, k, &r.value))
+		}
+	}
+	return sum
+}
+
+// rehash brings every table's sum up to date.
+func (s *State) rehash() {
+	for _, t := range s.tables {
+		t.rehash(&s.hasher)
+	}
+}
 
 // checkpoint remembers the hash at this index.
 func (s *State) checkpoint() {
 	if len(s.checkpoints) == keptCheckpoints {
 		s.checkpoints = slices.Delete(s.checkpoints, 0, 1)
 	}
+	s.rehash()
 	s.checkpoints = append(s.checkpoints, Checkpoint{Index: s.index, Hash: s.Hash()})
 }
 
@@ -102,14 +121,6 @@ func (v *View) HashFull() (full, kept Hash) {
 // brought up to date for the records that are known to have changed.
 func (t *tableView[K, V]) sums(h *hasher) (full, kept sum128) {
 	eachOf(t.layers, func(k K, v *V) { full = full.add(hashRecord(h, &t.shape, k, v)) })
-	kept = t.sum
-	view := table[K, V]{layers: t.layers}
-	dirty := slices.Clone(t.dirty)
-	slices.SortFunc(dirty, t.order)
-	for _, k := range slices.Compact(dirty) {
-		if r, _ := view.find(k); r != nil && !r.gone {
-			kept = kept.sub(r.sum).add(hashRecord(h, &t.shape, k, &r.value))
-		}
-	}
-	return full, kept
+	as := table[K, V]{shape: t.shape, layers: t.layers, sum: t.sum, dirty: t.dirty}
+	return full, as.total(h)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // The methods of this file read the state for APIs and local views. Any number of
-// them may run at once, but not beside Apply, Snapshot, InstallRates or Hash.
+// them may run at once, but not beside Apply, Snapshot or InstallRates.
 // They return copies; slices and bytes in them are shared and must not be
 // written to.
 

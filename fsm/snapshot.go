@@ -177,7 +177,7 @@ func Restore(r io.Reader) (*State, error) {
 	if err := s.Check(); err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
-	s.Hash()
+	s.rehash()
 	return s, nil
 }
 

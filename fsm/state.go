@@ -89,7 +89,7 @@ type shelf interface {
 // books is what a table does for the state's hash and for snapshots.
 type books interface {
 	rehash(*hasher)
-	total() sum128
+	total(*hasher) sum128
 	load(payload []byte) error
 	number() recordKind
 }

@@ -31,6 +31,7 @@ func (s *State) nodeUp(b *NodeUp) Result {
 		Version: b.Version, Addresses: b.Addresses, Since: s.now, LastBeat: s.now, Low: 1,
 	})
 	s.event(Event{Kind: EventMember, Node: b.Node})
+	s.adoptOrphans()
 	return Result{}
 }
 
@@ -46,15 +47,26 @@ func (s *State) nodeDown(b *NodeDown) Result {
 	if need, got := s.pledgesNeeded(), s.pledges(b); !b.Exited && got < need {
 		return refuse(Conflict, fmt.Sprintf("%d of %d pledges that node %s, incarnation %d is silent", got, need, b.Node, b.Incarnation))
 	}
-	heir := s.heir(b.Node)
 	s.forget(m, m.Low+maxResults)
 	m = s.members.edit(b.Node)
 	m.Up, m.Since = false, s.now
 	s.event(Event{Kind: EventMember, Node: b.Node})
-	if heir != nil {
-		s.move(b.Node, b.Incarnation, heir.Node, heir.Incarnation)
-	}
+	s.adoptOrphans()
 	return Result{}
+}
+
+// adoptOrphans gives the calls of nodes that are down to a survivor. Without one
+// they wait for the next node that comes up.
+func (s *State) adoptOrphans() {
+	for _, id := range s.members.keys() {
+		m := s.members.get(id)
+		if m.Up || s.ix.owned[id] == 0 {
+			continue
+		}
+		if heir := s.heir(id); heir != nil {
+			s.move(id, m.Incarnation, heir.Node, heir.Incarnation)
+		}
+	}
 }
 
 // pledgesNeeded returns how many others must have stopped answering a node
