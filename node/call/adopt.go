@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"tandem/cluster"
 	"tandem/fsm"
 	"tandem/media"
 	"tandem/sip"
@@ -67,6 +68,22 @@ func fromRecord(rec fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, error
 		}
 	}
 	return c, nil
+}
+
+// reap ends a call that is ours and that cannot be served: its address is not here,
+// or its record cannot be read. It is charged to its last proof of life (ha.md 17),
+// and the money that it holds is free again.
+func (c *Control) reap(rec *fsm.Call) {
+	now := time.Now()
+	end := &fsm.EndCall{
+		Call: rec.ID, Epoch: rec.Epoch, How: fsm.EndDecision, Reason: fsm.EndReaped, By: fsm.ByServer, SIPStatus: 503, Q850: 41,
+	}
+	c.stats.add(Reaped)
+	c.cfg.Proposer.Submit(Command{Lane: cluster.LaneUrgent, Body: end, Since: now, Until: now.Add(c.cfg.Hold)}, func(_ fsm.Result, err error) {
+		if err != nil { // the next comparison with the state finds it again
+			c.log.Warn("lost call not ended", "call", idText(end.Call), "err", err)
+		}
+	})
 }
 
 // adopt brings a call of a record to life under its new epoch. From here on the
@@ -274,7 +291,7 @@ func (c *Call) probed(now time.Time, side media.Side, status int) {
 	switch status {
 	case 481:
 		c.gone(now, side)
-	case 408:
+	case 408, 503: // no answer, or not even sent
 	default:
 		c.probe.alive[side] = true
 	}

@@ -212,6 +212,8 @@ func (c *Call) timeUp(now time.Time, t timer) {
 		c.decide(now, fsm.EndLimit)
 	case timerEnd:
 		c.endLate(now)
+	case timerSave:
+		c.saveAgain(now)
 	case timerProbe:
 		c.probeDue(now)
 	case timerLinger:

@@ -11,6 +11,10 @@ import (
 	"tandem/sip"
 )
 
+// maxSurplus bounds the BYEs to surplus answers that a call has under way, so that
+// a gateway cannot make us send more and more requests to wherever it says.
+const maxSurplus = 2 * maxForks
+
 // ackTime is how long the caller may take to acknowledge our 200: 64*T1.
 const ackTime = 32 * time.Second
 
@@ -40,8 +44,10 @@ func (c *Call) win(now time.Time, t *try, res *sip.Response) {
 	c.timers.stop(timerRing)
 	dialog, err := sip.NewClientDialog(t.req, res)
 	if err != nil {
+		// Somebody may be listening there: another callee would be the second one.
 		c.note(slog.LevelWarn, "answer makes no dialog", "gateway", t.line.Gateway, "err", err)
-		c.hunt(now)
+		c.count(Failed)
+		c.fail(now, fsm.EndFailed, 502, 38)
 		return
 	}
 	c.place(&dialog, &c.plan.Candidates[t.candidate])
@@ -172,6 +178,9 @@ func (c *Call) unanswerable(now time.Time) {
 
 // endFork acknowledges and ends a 2xx that nobody wants.
 func (c *Call) endFork(res *sip.Response) {
+	if c.asks >= maxSurplus {
+		return // it is repeated, when some of the others have ended
+	}
 	d, err := forkDialog(res)
 	if err != nil {
 		c.note(slog.LevelWarn, "surplus answer makes no dialog", "err", err)

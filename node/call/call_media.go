@@ -30,11 +30,11 @@ func (c *Call) openMedia(now time.Time) bool {
 		return false
 	}
 	c.session, c.relayed = session, true
+	a := &c.legs[media.A]
+	a.source = sourceRule(c.plan.Source)
 	if c.late {
 		return true
 	}
-	a := &c.legs[media.A]
-	a.source = sourceRule(c.plan.Source)
 	if err := c.point(media.A, c.offer, c.invite.Source.Addr.Addr(), a.source); err != nil {
 		c.note(slog.LevelInfo, "offer is unusable", "err", err)
 		c.fail(now, fsm.EndMalformed, sdpStatus(err), 0)

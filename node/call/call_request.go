@@ -1,6 +1,7 @@
 package call
 
 import (
+	"errors"
 	"log/slog"
 	"strconv"
 	"time"
@@ -97,10 +98,7 @@ func (c *Call) reply(now time.Time, ev reply) {
 		return
 	}
 	c.asks = max(c.asks-1, 0)
-	status := 408 // RFC 3261 section 8.1.3.1: no answer counts as one
-	if ev.res != nil {
-		status = ev.res.Status
-	}
+	status := ev.status()
 	switch ev.to {
 	case forInfo:
 		c.do(respond{ev.peer.tx, ev.peer.req.Response(status, "")})
@@ -111,6 +109,18 @@ func (c *Call) reply(now time.Time, ev reply) {
 		c.probed(now, ev.leg, status)
 	case forBye: // whatever it says, the leg is gone
 	}
+}
+
+// status is that of the answer. No answer counts as 408, and a request that could
+// not be sent as 503 (RFC 3261 section 8.1.3.1): that says nothing about the peer.
+func (r *reply) status() int {
+	switch {
+	case r.res != nil:
+		return r.res.Status
+	case errors.Is(r.err, sip.ErrTimeout):
+		return 408
+	}
+	return 503
 }
 
 // update is a re-INVITE or UPDATE with SDP on its way from one leg to the other.
@@ -266,10 +276,7 @@ func (c *Call) refuseUpdate(now time.Time, ev reply) {
 	u := c.update
 	c.update = nil
 	c.legs[ev.leg].sent = u.before
-	status := 408
-	if ev.res != nil {
-		status = ev.res.Status
-	}
+	status := ev.status()
 	if status == 401 || status == 407 || status < 400 {
 		status = 488 // credentials and redirections are between us and the other leg
 	}

@@ -11,6 +11,8 @@ const (
 	// cutEarly is how long before the end of the grant the cut is proposed, so that
 	// commit and BYE fit in (decisions: Money).
 	cutEarly = 100 * time.Millisecond
+	// saveEvery is the least time between two commits of changed media.
+	saveEvery = time.Second
 	// extendRetry is the pause after an ExtendCall that did not commit.
 	extendRetry = 500 * time.Millisecond
 	// minExtend is the least time that an ExtendCall gets to commit.
@@ -54,10 +56,22 @@ func (c *Call) extend(now time.Time) {
 }
 
 // save commits dialogs and media that have changed, and no money: it asks for the
-// slice that the call has.
+// slice that the call has. Two parties that change their media without end get one
+// commit a second, since each costs the whole cluster.
 func (c *Call) save(now time.Time) {
-	if c.phase == talking && !c.extending() {
+	if c.phase != talking || !c.timers[timerSave].IsZero() {
+		return
+	}
+	c.timers.set(timerSave, now.Add(saveEvery))
+	if !c.extending() {
 		c.ask(now, c.grant.Slice)
+	}
+}
+
+// saveAgain commits what has changed since the last time.
+func (c *Call) saveAgain(now time.Time) {
+	if c.legs[0].changed || c.legs[1].changed {
+		c.save(now)
 	}
 }
 

@@ -129,6 +129,7 @@ type Control struct {
 	drain  atomic.Bool
 	held   atomic.Int64 // INVITEs that wait for their first commit
 	live   atomic.Int64 // calls in the shards
+	strays atomic.Int64 // BYEs under way to answers of unknown calls
 
 	mu    sync.Mutex // guards lines
 	lines map[netip.Addr]*Line

@@ -193,14 +193,29 @@ func (l *Line) byeOnly(res *sip.Response) {
 	if err != nil {
 		return
 	}
-	e := l.endpoint.Load()
-	if err := e.Send(d.Ack()); err != nil {
+	c, e := l.control, l.endpoint.Load()
+	if c.strays.Add(1) > maxStrays {
+		c.strays.Add(-1)
+		c.stats.add(Dropped) // it is repeated
 		return
 	}
-	_, err = e.Request(d.Request(sip.BYE), sip.Options{}, nil)
+	if err := e.Send(d.Ack()); err != nil {
+		c.strays.Add(-1)
+		return
+	}
+	_, err = e.Request(d.Request(sip.BYE), sip.Options{}, func(res *sip.Response, _ error) {
+		if res == nil || res.Status >= 200 {
+			c.strays.Add(-1)
+		}
+	})
 	if err != nil {
-		l.control.log.Warn("cannot end a stray answer", "err", err)
+		c.strays.Add(-1)
+		c.log.Warn("cannot end a stray answer", "err", err)
 	}
 }
+
+// maxStrays bounds the BYEs to answers of unknown calls that are under way: many
+// after a takeover, while nobody can have us send without end to a place of his.
+const maxStrays = 1024
 
 var _ sip.Handler = (*Line)(nil)

@@ -200,6 +200,7 @@ func (s *shard) addAdopted(ev adopted) *entry {
 	call, err := fromRecord(ev.record, &s.kit, s.control.line)
 	if err != nil {
 		s.control.log.Error("call cannot be adopted", "call", idText(ev.record.ID), "err", err)
+		s.control.reap(&ev.record)
 		return nil
 	}
 	if ev.record.State != fsm.CallAnswered || call.answeredLately(ev) {
@@ -312,9 +313,11 @@ func (s *shard) execute(call *Call, a action) {
 func (s *shard) dial(call *Call, a dial) {
 	id, line, t := call.id, call.line, a.try
 	opts := sip.Options{FirstResponse: a.first, Restored: t.restored}
+	ended := false // of the endpoint's shard: an answer that is repeated is no news
 	tx, err := line.endpoint.Load().Request(t.req, opts, func(res *sip.Response, err error) {
 		final := err != nil || res.Status >= 200
-		s.post(item{id: id, line: line, ev: response{try: t, res: res, err: err}, sure: final})
+		s.post(item{id: id, line: line, ev: response{try: t, res: res, err: err}, sure: final && !ended})
+		ended = ended || final
 	})
 	if err != nil {
 		s.local = append(s.local, item{id: id, line: line, ev: response{try: t, err: err}})
@@ -328,8 +331,12 @@ func (s *shard) ask(call *Call, a ask) {
 	brought := func(res *sip.Response, err error) item {
 		return item{id: id, line: line, sure: true, ev: reply{leg: a.leg, to: a.to, req: a.req, peer: a.peer, res: res, err: err}}
 	}
+	ended := false // as in dial
 	_, err := line.endpoint.Load().Request(a.req, sip.Options{FirstResponse: a.patience}, func(res *sip.Response, err error) {
-		s.post(brought(res, err))
+		it := brought(res, err)
+		it.sure = !ended && (err != nil || res.Status >= 200)
+		ended = ended || it.sure
+		s.post(it)
 	})
 	if err != nil {
 		s.local = append(s.local, brought(nil, err))

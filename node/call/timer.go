@@ -15,6 +15,7 @@ const (
 	timerSilence              // the grant is over: media stops, committed or not
 	timerLongest              // the longest call
 	timerEnd                  // EndCall takes too long
+	timerSave                 // what has changed may be committed again
 	timerProbe                // an adopted call asks its legs
 	timerLinger               // late messages are waited for no longer
 	timerCount
