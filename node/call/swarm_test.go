@@ -13,7 +13,7 @@ import (
 	"tandem/sip"
 )
 
-var seeds = flag.Uint64("call.seeds", 150, "number of random stories")
+var seeds = flag.Uint64("call.seeds", 80, "number of random stories")
 
 // TestSwarm tells random stories: callers, callees, networks and leaders that do
 // what they like, a node that dies and comes back. Whatever happened, in the end
@@ -30,7 +30,6 @@ func TestSwarm(t *testing.T) {
 type story struct {
 	*world
 	dice  *rand.Rand
-	loss  float64
 	notes []string
 	died  bool
 	lossy bool
@@ -40,14 +39,13 @@ func newStory(t *testing.T, seed uint64) *story {
 	s := &story{dice: rand.New(rand.NewPCG(seed, 17))}
 	funds := []string{"0.20", "0.50", "10"}[s.dice.IntN(3)]
 	s.world = newWorld(t, funds, func(c *Config) { c.Ring = 8 * time.Second })
-	if s.dice.IntN(2) == 0 {
-		s.loss, s.lossy = 0.15, true
+	if s.lossy = s.dice.IntN(2) == 0; s.lossy {
+		dice := rand.New(rand.NewPCG(seed, 18))
+		s.lose(func(_, _ netAddrPort, _ []byte) bool { return dice.Float64() < 0.15 })
 	}
-	dice := rand.New(rand.NewPCG(seed, 18))
-	s.lose(func(_, _ netAddrPort, raw []byte) bool { return s.loss > 0 && dice.Float64() < s.loss })
-	for _, gw := range []*phone{s.one, s.two} {
+	for i, gw := range []*phone{s.one, s.two} {
 		gw.mu.Lock()
-		gw.invite = s.calleeOf(gw)
+		gw.invite = s.calleeOf(gw, rand.New(rand.NewPCG(seed, 19+uint64(i))))
 		gw.mu.Unlock()
 	}
 	return s
@@ -57,18 +55,18 @@ func (s *story) note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 }
 
-// calleeOf makes a gateway that answers INVITEs as the dice say.
-func (s *story) calleeOf(gw *phone) func(*sip.Request, *sip.ServerTx) {
+// calleeOf makes a gateway that answers INVITEs as its own dice say.
+func (s *story) calleeOf(gw *phone, dice *rand.Rand) func(*sip.Request, *sip.ServerTx) {
 	return func(req *sip.Request, tx *sip.ServerTx) {
 		if req.ToTag != "" {
-			status := []int{200, 488, 481}[s.dice.IntN(3)]
+			status := []int{200, 488, 481}[dice.IntN(3)]
 			gw.hung = gw.hung || status == 481 // it says that the dialog is gone
 			gw.reply(tx, gw.state(req).response(status))
 			return
 		}
-		rings := s.dice.IntN(3) > 0
-		final := []int{200, 200, 200, 200, 486, 503, 500, 404, 0}[s.dice.IntN(9)]
-		wait := time.Duration(s.dice.IntN(6000)) * time.Millisecond
+		rings := dice.IntN(3) > 0
+		final := []int{200, 200, 200, 200, 486, 503, 500, 404, 0}[dice.IntN(9)]
+		wait := time.Duration(dice.IntN(6000)) * time.Millisecond
 		time.AfterFunc(wait/4, func() {
 			if rings {
 				res := gw.state(req).response(180)
@@ -107,7 +105,7 @@ func (s *story) tell() {
 		pause(time.Duration(s.dice.IntN(4000)) * time.Millisecond)
 		s.happen(time.Since(start).Round(time.Millisecond))
 	}
-	s.loss = 0
+	s.mute("")
 	s.ledger.setDeaf(false)
 	pause(5 * time.Second)
 	if !s.ended(s.caller) {
