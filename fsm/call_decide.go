@@ -37,9 +37,11 @@ func (d *decision) refuse(c Code, format string, args ...any) {
 }
 
 // decide runs the whole decision. The first reason to refuse ends it; the order
-// is that of cost and of what may be told to whom.
+// is that of cost and of what may be told to whom. The result is valid until the
+// next decision.
 func (s *State) decide(b *StartCall) *decision {
-	d := &decision{call: b.Call}
+	d := &s.decision
+	*d = decision{call: b.Call}
 	steps := [...]func(*decision, *StartCall){
 		s.findIngress, s.checkEntry, s.checkIngressRules, s.checkBlocks, s.checkDestination,
 		s.checkLimits, s.checkPrice, s.findRoutes, s.findMoney,

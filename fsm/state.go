@@ -62,7 +62,8 @@ type State struct {
 	ix          indexes
 	set         Params // as params has them
 	rounding    billing.Rounding
-	selection   route.Selection // scratch, as routes
+	decision    decision // scratch, as what follows
+	selection   route.Selection
 	routes      []Candidate
 	views       []*View // not released yet
 	checkpoints []Checkpoint
