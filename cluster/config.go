@@ -25,7 +25,9 @@ type Config struct {
 	// which peers reach this node through it.
 	Network   Network
 	Advertise string
-	// Join lists the addresses of other members; unreachable ones are retried.
+	// Join lists the addresses of the other members; unreachable ones are retried.
+	// A node that was there from the beginning should name them too: it asks them
+	// at its start whether it may vote.
 	Join []string
 	// Expect is the number of voters that the first start of the whole cluster
 	// waits for. Zero: this node never bootstraps, it joins.

@@ -15,6 +15,8 @@ type logClock struct {
 	at     int64      // log time when this node last set its clock by an entry or a peer
 	seen   time.Time  // when that was, monotonic
 	live   bool       // at and seen mean something: the log was alive then, not replayed
+
+	stamped int64 // newest time that this node gave an entry as leader
 }
 
 const (
@@ -28,13 +30,14 @@ const (
 )
 
 // applied notes an entry's time. A clock that runs is set by entries that come as
-// they are made, and not by those that are replayed.
+// they are made, and not by those that are replayed. A leader's own entries come
+// back after their commit: they would set it back by as much each time.
 func (c *logClock) applied(at int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at *= micro
 	c.newest = max(c.newest, at)
-	if c.live && at > c.running()-maxOnTheWay.Nanoseconds() {
+	if c.live && at > c.stamped && at > c.running()-maxOnTheWay.Nanoseconds() {
 		c.at, c.seen = at, time.Now()
 	}
 }
@@ -89,7 +92,7 @@ func (c *logClock) stamp(median time.Time) int64 {
 	bound := elapsed / slewDivisor
 	at += min(max(median.UnixNano()-at, -bound), bound)
 	c.newest = max(at, c.newest)
-	c.at, c.seen = c.newest, now
+	c.at, c.seen, c.stamped = c.newest, now, c.newest
 	return c.at / micro
 }
 

@@ -187,3 +187,22 @@ func TestStampNeverGoesBack(t *testing.T) {
 		}
 	})
 }
+
+// TestSlowCommitsDoNotSlowTheClock: a leader's clock runs at its own pace however
+// long its entries are on their way to the majority.
+func TestSlowCommitsDoNotSlowTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &logClock{}
+		c.start(time.Now())
+		first, begin := c.stamp(time.Now()), time.Now()
+		for range 100 {
+			at := c.stamp(time.Now())
+			time.Sleep(80 * time.Millisecond)
+			c.applied(at)
+		}
+		log, real := time.Duration(c.stamp(time.Now())-first)*time.Microsecond, time.Since(begin)
+		if off := (log - real).Abs(); off > time.Millisecond {
+			t.Errorf("log time moved %v in %v", log, real)
+		}
+	})
+}

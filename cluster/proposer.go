@@ -39,9 +39,10 @@ const (
 type op struct {
 	cmd      Command
 	done     func(Result, error)
-	seq      uint64 // 0 before the first sending
-	deadline int64  // log time
-	finished bool   // done has been called or is being called
+	seq      uint64 // 0 before the first sending; what follows is set with it
+	low      uint64
+	deadline int64 // log time
+	finished bool  // done has been called or is being called
 }
 
 // late is the error of an op whose time is up.
@@ -286,7 +287,7 @@ func (p *proposer) nextBatch(leader leaderInfo, now time.Time) (batch []item[*op
 	batch = p.queue.take(room)
 	for _, it := range batch {
 		if o := it.value; o.seq == 0 {
-			o.seq, o.deadline = p.next, logNow+deadline.Microseconds()
+			o.seq, o.low, o.deadline = p.next, p.low, logNow+deadline.Microseconds()
 			p.open[o.seq] = o
 			p.next++
 		}
@@ -353,17 +354,14 @@ func (p *proposer) deliver(ctx context.Context, leader leaderInfo, changed <-cha
 	p.settle(batch, out)
 }
 
-// requests encodes a batch with fresh ages.
+// requests encodes a batch. A retry differs in nothing but the ages.
 func (p *proposer) requests(batch []item[*op]) []request {
-	p.mu.Lock()
-	low := p.low
-	p.mu.Unlock()
 	now := time.Now()
 	out := make([]request, len(batch))
 	for i, it := range batch {
 		o := it.value
 		out[i] = request{lane: it.lane, flow: it.flow, origin: p.node, envelope: encodeEnvelope(Envelope{
-			Node: p.node, Incarnation: p.incarnation, Seq: o.seq, Low: min(low, o.seq),
+			Node: p.node, Incarnation: p.incarnation, Seq: o.seq, Low: o.low,
 			Age: max(0, now.Sub(o.cmd.Since)), Deadline: o.deadline, Body: o.cmd.Body,
 		})}
 	}
