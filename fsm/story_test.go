@@ -84,6 +84,7 @@ type story struct {
 	cdrs      []fsm.CDR
 	transfers []fsm.Transfer
 	events    []fsm.Event
+	tap       func(entry []byte) // sees every entry; may be nil
 }
 
 func newStory(t *testing.T) *story {
@@ -238,7 +239,11 @@ func (p *story) apply(cmd fsm.Command) string {
 	if err != nil {
 		return "not encoded: " + err.Error() + "\n"
 	}
-	e, err := fsm.DecodeEntry(fsm.AppendEntry(nil, p.now, [][]byte{b}))
+	entry := fsm.AppendEntry(nil, p.now, [][]byte{b})
+	if p.tap != nil {
+		p.tap(entry)
+	}
+	e, err := fsm.DecodeEntry(entry)
 	if err != nil {
 		p.t.Fatal(err)
 	}
