@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"tandem/node/config"
+)
+
+func (a *app) configCommand() *cobra.Command {
+	check := &cobra.Command{Use: "check FILE", Short: "Check a node's configuration file", Args: cobra.ExactArgs(1)}
+	check.RunE = func(_ *cobra.Command, args []string) error {
+		c, err := config.Load(args[0])
+		if err != nil {
+			return &failure{Code: exitFailed, What: err.Error(), Next: "correct it and check again; nothing was started"}
+		}
+		return a.say("%s is good: node %s (%s), cluster port %s, %d service addresses, API %s\n",
+			args[0], c.Node.Name, c.Node.Role, c.Advertise(), len(c.Address), c.HTTP.Listen)
+	}
+	return group("config", "Configuration files", check)
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.out, "tandem %s\n", buildVersion())
+			return err
+		},
+	}
+}

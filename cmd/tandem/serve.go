@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tandem/node"
+	"tandem/node/config"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "serve", Short: "Run a node", Args: cobra.NoArgs}
+	file := cmd.Flags().String("config", "/etc/tandem/tandem.toml", "configuration file (TANDEM_CONFIG)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if v := a.env("TANDEM_CONFIG"); v != "" && !cmd.Flags().Changed("config") {
+			*file = v
+		}
+		c, err := config.Load(*file)
+		if err != nil {
+			return fmt.Errorf("node not started: %w", err)
+		}
+		return a.serve(cmd.Context(), c)
+	}
+	return cmd
+}
+
+// serve runs a node until ctx ends.
+func (a *app) serve(ctx context.Context, c config.Config) error {
+	log := a.logger(c.Log)
+	fatal := func(err error) {
+		log.Error("node ends at once", "err", err)
+		os.Exit(exitFailed)
+	}
+	n, err := node.Open(c, buildVersion(), log, fatal)
+	if err != nil {
+		return fmt.Errorf("node %s not started: %w", c.Node.Name, err)
+	}
+	if err := a.say("%s", greeting(c)); err != nil {
+		return err
+	}
+	if err := n.Run(ctx); err != nil {
+		return fmt.Errorf("node %s stopped: %w", c.Node.Name, err)
+	}
+	return a.say("node %s stopped\n", c.Node.Name)
+}
+
+// greeting is what a node says when it starts.
+func greeting(c config.Config) string {
+	scheme := "https"
+	if c.HTTP.Loopback() {
+		scheme = "http"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "tandem %s, node %s (%s)\n", buildVersion(), c.Node.Name, c.Node.Role)
+	fmt.Fprintf(&b, "  data     %s\n", c.Node.DataDir)
+	fmt.Fprintf(&b, "  cluster  %s, with %s\n", c.Advertise(), firstOf(strings.Join(c.Cluster.Join, ", "), "nobody else"))
+	for _, s := range c.Address {
+		fmt.Fprintf(&b, "  sip      %s:%d %s, media %s\n", s.IP, c.SIP.Port, strings.Join(c.SIP.Transports, "+"), c.Media.Ports)
+	}
+	fmt.Fprintf(&b, "  api      %s://%s\n", scheme, c.HTTP.Listen)
+	fmt.Fprintf(&b, "next: tandem status --addr %s\n", c.HTTP.Listen)
+	return b.String()
+}
+
+// logger writes to standard error: text on a terminal, JSON elsewhere, unless
+// the configuration says which.
+func (a *app) logger(c config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo // config has refused other texts
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if c.Format == "text" || c.Format == "" && a.terminal {
+		return slog.New(slog.NewTextHandler(a.errOut, opts))
+	}
+	return slog.New(slog.NewJSONHandler(a.errOut, opts))
+}
