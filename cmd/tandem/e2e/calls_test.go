@@ -12,20 +12,24 @@ import (
 func TestCalls(t *testing.T) {
 	l := newLab(t, "1000", "")
 	vendor := l.vendor("vendor")
-	const cps = 20
 	seconds := length(10, 60)
 	var customers []*sipp
-	for i, prefix := range []string{"49", "44", "1"} {
+	for prefix, w := range map[string]struct {
+		cps  int // 20 in all
+		talk time.Duration
+	}{"49": {7, 870 * time.Millisecond}, "44": {7, 2070 * time.Millisecond}, "1": {6, 3270 * time.Millisecond}} {
 		customers = append(customers, l.customers(traffic{
-			scenario: "customer", prefix: prefix, caller: "4420794600", cps: cps / 3.0,
-			calls: seconds * cps / 3, talk: time.Duration(i+1)*1200*time.Millisecond - 330*time.Millisecond,
+			scenario: "customer", prefix: prefix, caller: "4420794600", cps: w.cps, calls: seconds * w.cps, talk: w.talk,
 		})...)
 	}
 	phones := l.finish(customers, time.Duration(seconds+20)*time.Second)
 	for _, c := range customers {
-		if code := c.wait(0); code != 0 {
+		if code := c.wait(time.Second); code != 0 {
 			t.Errorf("%s ends with %d: %s", c.name, code, tail(c.errs))
 		}
+	}
+	if want := 20 * seconds; len(phones) != want {
+		t.Errorf("sipp made %d calls of %d", len(phones), want)
 	}
 	b := l.settled(10 * time.Second)
 	vendor.stop()

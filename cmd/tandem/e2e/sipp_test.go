@@ -92,7 +92,7 @@ type traffic struct {
 	scenario string
 	prefix   string        // of callees
 	caller   string        // or the beginning of callers
-	cps      float64       // over all nodes
+	cps      int           // over all nodes
 	calls    int           // over all nodes
 	talk     time.Duration // from answer to BYE
 	args     []string
@@ -111,7 +111,7 @@ func (l *lab) customers(c traffic) []*sipp {
 		// A rate of cps/3 as so many calls in three seconds.
 		args := append([]string{
 			m.sip(), "-key", "prefix", c.prefix, "-key", "caller", c.caller, "-m", strconv.Itoa(share),
-			"-r", strconv.Itoa(int(c.cps)), "-rp", strconv.Itoa(1000 * len(l.nodes)), "-d", strconv.Itoa(int(c.talk.Milliseconds())),
+			"-r", strconv.Itoa(c.cps), "-rp", strconv.Itoa(1000 * len(l.nodes)), "-d", strconv.Itoa(int(c.talk.Milliseconds())),
 		}, c.args...)
 		name := fmt.Sprintf("customer%d-%s", l.runs, m.name)
 		out = append(out, l.sipp(name, c.scenario, customerIP, customerPort+100*l.runs+10*i, args...))
