@@ -224,6 +224,12 @@ func (n *Node) Call(id fsm.CallID) (record fsm.Call, ok bool) {
 	return record, ok
 }
 
+// Ended implements call.Records.
+func (n *Node) Ended(id fsm.CallID) (ended bool) {
+	n.replica.View(func(s *fsm.State) { _, ended = s.Ended(id) })
+	return ended
+}
+
 // LogTime implements call.Records.
 func (n *Node) LogTime() fsm.Time { return fsm.Time(n.cluster.LogTime()) }
 

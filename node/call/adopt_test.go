@@ -1,6 +1,7 @@
 package call
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -234,6 +235,24 @@ func TestMoved(t *testing.T) {
 		settle()
 		if w.caller.byeStatus() != 200 || w.one.count(sip.BYE) != 1 {
 			t.Errorf("BYE answered %d, relayed %d", w.caller.byeStatus(), w.one.count(sip.BYE))
+		}
+		w.over()
+	})
+}
+
+func TestByeOfAnEndedCall(t *testing.T) {
+	bubble(t, "its 200 was lost with the process", "10", func(t *testing.T, w *world) {
+		w.connect()
+		w.lose(func(from, to netip.AddrPort, raw []byte) bool {
+			return to.String() == callerAddr && hasPrefix(raw, "SIP/2.0 200")
+		})
+		w.caller.sendBye()
+		settle()
+		w.lose(nil)
+		w.restart(time.Second)
+		pause(4 * time.Second)
+		if w.caller.byeStatus() != 200 {
+			t.Errorf("BYE answered %d", w.caller.byeStatus())
 		}
 		w.over()
 	})

@@ -58,6 +58,8 @@ type Outbox interface {
 type Records interface {
 	// Call returns the record of a live call.
 	Call(id fsm.CallID) (fsm.Call, bool)
+	// Ended says whether a call ended a short while ago.
+	Ended(id fsm.CallID) bool
 	// LogTime is this node's estimate of log time.
 	LogTime() fsm.Time
 }

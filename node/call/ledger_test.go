@@ -135,6 +135,13 @@ func (l *ledger) Call(id fsm.CallID) (fsm.Call, bool) {
 	return l.state.Call(id)
 }
 
+func (l *ledger) Ended(id fsm.CallID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.state.Ended(id)
+	return ok
+}
+
 func (l *ledger) LogTime() fsm.Time { return logTime() }
 
 // live returns the records of all live calls.

@@ -188,6 +188,11 @@ func (s *shard) unknown(it item, ev request) *entry {
 		return s.addAdopted(adopted{record: rec, at: c.cfg.Records.LogTime()})
 	case ok || ev.tx == nil:
 		return nil // silence: the peer repeats it, to the owner
+	case ev.req.Method == sip.BYE && c.cfg.Records.Ended(it.id):
+		// His BYE ended the call before this process began; the 200 was lost with the
+		// one before.
+		it.line.answer(ev.tx, ev.req.Response(200, ""))
+		return nil
 	}
 	c.stats.add(Strays)
 	it.line.answer(ev.tx, ev.req.Response(481, ""))

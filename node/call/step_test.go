@@ -300,6 +300,7 @@ type nobody struct{}
 func (nobody) Submit(Command, func(fsm.Result, error)) {}
 func (nobody) Put(fsm.Body, time.Time) error           { return nil }
 func (nobody) Call(fsm.CallID) (fsm.Call, bool)        { return fsm.Call{}, false }
+func (nobody) Ended(fsm.CallID) bool                   { return false }
 func (nobody) LogTime() fsm.Time                       { return 0 }
 
 func (b *bench) check(err error) {
