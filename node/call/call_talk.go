@@ -11,6 +11,9 @@ const (
 	// cutEarly is how long before the end of the grant the cut is proposed, so that
 	// commit and BYE fit in (decisions: Money).
 	cutEarly = 100 * time.Millisecond
+	// fundedSpread is how long a call with money for the time being waits until it
+	// asks for more of what its account got.
+	fundedSpread = 2 * time.Second
 	// saveEvery is the least time between two commits of changed media.
 	saveEvery = time.Second
 	// extendRetry is the pause after an ExtendCall that did not commit.
@@ -151,10 +154,21 @@ func (c *Call) grantOver() {
 	}
 }
 
-// funded: an account has money again, so a call that had its last grant asks.
+// funded: an account has money again, so a call that had its last grant asks. All
+// calls of the account hear of it each time that one of them gives something back,
+// so they ask within a while, and only where the grant is nearly over at once.
 func (c *Call) funded(now time.Time, account string) {
-	if c.phase == talking && c.last && c.plan.Account == account {
-		c.last = false
-		c.extend(now)
+	if c.phase != talking || !c.last || c.plan.Account != account {
+		return
 	}
+	c.last = false
+	at := now.Add(fundedSpread)
+	if latest := c.timers[timerCut].Add(-minExtend); latest.Before(at) {
+		at = latest
+	}
+	if !at.After(now) {
+		c.extend(now)
+		return
+	}
+	c.timers.set(timerExtend, at)
 }

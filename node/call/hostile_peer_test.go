@@ -198,3 +198,37 @@ func TestUnservableCallIsReaped(t *testing.T) {
 		w.over()
 	})
 }
+
+// Calls that share the last of an account's money do not all ask for more each time
+// that one of them gives something back.
+func TestPoorCallsAskSeldom(t *testing.T) {
+	const calls, ends = 300, 100
+	bubble(t, "300 calls, a few ending early", "90", func(t *testing.T, w *world) {
+		w.one.invite = func(req *sip.Request, tx *sip.ServerTx) {
+			res := w.one.state(req).response(200)
+			res.SetBody(sdpType, []byte(w.one.sdp))
+			w.one.reply(tx, res)
+		}
+		var dialogs []sip.Dialog
+		for range calls {
+			w.caller.call("4420")
+			settle()
+			dialogs = append(dialogs, w.caller.dialog)
+		}
+		pause(time.Second)
+		before := w.commits(fsm.KindExtendCall)
+		for i := range ends {
+			_, err := w.caller.Endpoint.Request(dialogs[calls-1-i].Request(sip.BYE), sip.Options{}, nil)
+			w.check(err)
+			pause(30 * time.Millisecond)
+		}
+		if n := w.commits(fsm.KindExtendCall) - before; n > 5*calls {
+			t.Errorf("%d commits in 3 s for %d calls of which %d ended", n, calls, ends)
+		}
+		pause(20 * time.Minute)
+		if left := w.ledger.account(t, "c1").Balance.Funds; left != 0 {
+			t.Errorf("%s is left", left)
+		}
+		w.over()
+	})
+}
