@@ -7,7 +7,10 @@ import (
 	"net/http"
 	"time"
 
+	"tandem/media"
 	"tandem/node/api"
+	"tandem/node/metrics"
+	"tandem/sip"
 )
 
 // Bounds of the HTTP server against slow or silent clients.
@@ -23,13 +26,39 @@ func (n *Node) openAPI() error {
 	if n.opts.HTTP == nil {
 		return nil
 	}
-	var err error
+	figures, err := metrics.Handler(n.sources())
+	if err != nil {
+		return err
+	}
 	n.handler, err = api.New(api.Config{
 		Node: string(n.id), Version: n.opts.Version,
 		Proposer: n.proposer, State: n, Cluster: n.cluster, CDRs: n.opts.CDRs,
-		Ready: n.ready, Logger: n.log,
+		Ready: n.ready, Metrics: figures, Logger: n.log,
 	})
 	return err
+}
+
+// sources is where the metrics come from.
+func (n *Node) sources() metrics.Sources {
+	s := metrics.Sources{
+		Version: n.opts.Version, Cluster: n.cluster, State: n, Calls: n.calls, Guard: n.guard, CDRs: n.opts.CDRs,
+		SIP: func() (all []*sip.Stats) {
+			for _, l := range n.lines {
+				all = append(all, l.endpoint.Stats())
+			}
+			return all
+		},
+		Media: func() (all []media.Totals) {
+			for _, l := range n.lines {
+				all = append(all, l.relay.Totals())
+			}
+			return all
+		},
+	}
+	if n.outbox != nil {
+		s.Outbox = n.outbox
+	}
+	return s
 }
 
 // errStarting says that a node has not heard its own announcement.

@@ -137,6 +137,7 @@ func New(opts Options) (*Node, error) {
 	opts.Cluster.Machine = n.replica
 	opts.Cluster.Checkpoints = n.replica.Checkpoints
 	opts.Cluster.Notify = n.notice
+	opts.Cluster.Check = checkBody
 	var err error
 	if n.cluster, err = cluster.Open(opts.Cluster); err != nil {
 		return nil, err

@@ -32,6 +32,12 @@ func newReplica(key [16]byte, cdrs *cdr.Store, log *slog.Logger) *replica {
 	}
 }
 
+// checkBody keeps a command that no replica could decode out of the log.
+func checkBody(body []byte) error {
+	_, _, err := fsm.DecodeBody(body)
+	return err
+}
+
 // View calls fn with the state, which must not be changed or kept. Apply waits
 // meanwhile, so fn looks things up and returns.
 func (r *replica) View(fn func(*fsm.State)) {
