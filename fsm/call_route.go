@@ -14,10 +14,11 @@ type routing struct {
 	routes   []Candidate
 	standing [route.MaxCandidates]bool
 
-	asked bool // table was looked up, with this outcome
-	table string
-	cost  priced
-	rated bool
+	vendor *Account // looked up last
+	asked  bool     // table was looked up, with this outcome
+	table  string
+	cost   priced
+	rated  bool
 }
 
 // Facts returns the state of a gateway.
@@ -58,7 +59,7 @@ func (w *routing) Refuse(id string) route.Reason {
 			return route.CalleeBlocked
 		}
 	}
-	vendor := s.accounts.get(g.Account)
+	vendor := w.account(g.Account)
 	if vendor == nil || s.set.VerifyClearing && !s.creditworthy(vendor) {
 		return route.NoClearingAccount
 	}
@@ -86,6 +87,14 @@ func (w *routing) clearing(table string) (priced, bool) {
 		w.asked, w.table = true, table
 	}
 	return w.cost, w.rated
+}
+
+// account returns a clearing account; gateways of one vendor share it, too.
+func (w *routing) account(id string) *Account {
+	if w.vendor == nil || w.vendor.ID != id {
+		w.vendor = w.s.accounts.get(id)
+	}
+	return w.vendor
 }
 
 // creditworthy reports whether a clearing account may be used (F042).

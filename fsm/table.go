@@ -126,8 +126,10 @@ func (t *table[K, V]) remove(k K) bool {
 	for i := len(t.layers) - 1; i >= t.frozen; i-- {
 		delete(t.layers[i].records, k)
 	}
-	if below, _ := t.find(k); below != nil && !below.gone {
-		t.insert(k, &record[V]{gone: true}, t.frozen)
+	if t.frozen > 0 {
+		if below, _ := t.find(k); below != nil && !below.gone {
+			t.insert(k, &record[V]{gone: true}, t.frozen)
+		}
 	}
 	return true
 }
