@@ -232,3 +232,26 @@ func TestPoorCallsAskSeldom(t *testing.T) {
 		w.over()
 	})
 }
+
+// An ACK for a dialog that nobody knows is met with silence: it has no transaction
+// that could be answered. The ACK to a refusal by the endpoint is such a one.
+func TestStrayAck(t *testing.T) {
+	bubble(t, "to a tag that is not ours", "10", func(t *testing.T, w *world) {
+		w.caller.call("4420", func(s *sip.InviteSpec) { s.URI = "http:4420" })
+		settle()
+		w.caller.want(416)
+		for _, tag := range []string{"x", w.node.control.names.toTag(fsm.CallID{1})} {
+			w.caller.send(&sip.Request{
+				Method: sip.ACK, URI: "sip:x@" + nodeAddr, From: "<sip:1@x>;tag=1", To: "<sip:2@x>;tag=" + tag,
+				CallID: "nobody", CSeq: 1, MaxForwards: 70, Dest: sip.Peer{Addr: netip.MustParseAddrPort(nodeAddr)},
+			})
+		}
+		settle()
+		w.caller.call("4420")
+		settle()
+		w.one.says(486, false)
+		settle()
+		w.caller.want(416, 100, 486)
+		w.over()
+	})
+}

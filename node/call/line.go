@@ -93,7 +93,9 @@ func (l *Line) Request(req *sip.Request, tx *sip.ServerTx) {
 	nm, ok := c.names.parse(req.ToTag)
 	if !ok {
 		c.stats.add(Strays)
-		l.answer(tx, req.Response(481, ""))
+		if tx != nil { // an ACK, also that to a refusal by the endpoint, gets no answer
+			l.answer(tx, req.Response(481, ""))
+		}
 		return
 	}
 	ev := request{leg: nm.leg(), req: req, tx: tx}
