@@ -34,10 +34,16 @@ func (s *server) addAccounts(api huma.API) {
 		"Refuse all calls of an account", client.RoleOperator, client.RoleBilling), s.lock(true))
 	huma.Register(api, write(http.MethodPost, "/accounts/{id}/unlock", "unlock-account",
 		"Lift a lock", client.RoleOperator, client.RoleBilling), s.lock(false))
-	huma.Register(api, write(http.MethodPost, "/accounts/{id}/topups", "top-up",
-		"Pay money into an account", client.RoleBilling), s.pay(false))
-	huma.Register(api, write(http.MethodPost, "/accounts/{id}/adjustments", "adjust",
-		"Correct an account's balance", client.RoleBilling), s.pay(true))
+	huma.Register(api, once(write(http.MethodPost, "/accounts/{id}/topups", "top-up",
+		"Pay money into an account", client.RoleBilling)), s.pay(false))
+	huma.Register(api, once(write(http.MethodPost, "/accounts/{id}/adjustments", "adjust",
+		"Correct an account's balance", client.RoleBilling)), s.pay(true))
+}
+
+// once says of an operation that it must not happen twice by a retry.
+func once(op huma.Operation) huma.Operation {
+	op.Description += "Needs an Idempotency-Key: a retry with the same key gets the first answer, another request with it is refused."
+	return op
 }
 
 func tagged(tag string, op huma.Operation) huma.Operation {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -161,7 +162,7 @@ func (s *server) putBlock(ctx context.Context, in *putBlock) (*object[client.Blo
 type deleteBlock struct {
 	Number string `path:"number" minLength:"1" maxLength:"64"`
 	List   string `query:"list" enum:"malicious,no-answer,concurrent" doc:"absent: all lists and scopes"`
-	Scope  string `query:"scope" maxLength:"64" doc:"Routing gateway; absent with a list: everywhere"`
+	Scope  string `query:"scope" maxLength:"64" doc:"Routing gateway; absent: with a list everywhere, else all"`
 }
 
 // deleteBlock removes entries: those of one list and scope, or all.
@@ -175,12 +176,13 @@ func (s *server) deleteBlock(ctx context.Context, in *deleteBlock) (*object[clie
 			Number: n, List: fsm.BlockList(choose(in.List, blockLists())), Scope: in.Scope,
 		})
 	}
-	seen := map[fsm.DeleteBlock]bool{}
 	var records []fsm.Block
 	s.cfg.State.View(func(st *fsm.State) { records = st.BlocksOf(n) })
+	records = slices.DeleteFunc(records, func(b fsm.Block) bool { return in.Scope != "" && in.Scope != b.Scope })
 	if len(records) == 0 {
 		return nil, notThere("number %q in the dynamic blacklist", n).hint("tandem blacklist list")
 	}
+	seen := map[fsm.DeleteBlock]bool{}
 	out := &object[client.Done]{}
 	for _, b := range records {
 		body := fsm.DeleteBlock{Number: n, List: b.List, Scope: b.Scope}

@@ -89,8 +89,18 @@ func callID(id fsm.CallID) string {
 	return hex.EncodeToString(id[:])
 }
 
+// maxSummed bounds the accounts that are summed up. Apply waits meanwhile, and a
+// tenth of a second is the most that calls may be kept waiting.
+const maxSummed = 10_000
+
 // ledgerSums looks at every account at one index.
 func (s *server) ledgerSums(ctx context.Context, _ *Reading) (*page[client.LedgerSum], error) {
+	var accounts int
+	s.cfg.State.View(func(st *fsm.State) { accounts = st.Counts().Accounts })
+	if accounts > maxSummed {
+		return nil, problem(http.StatusConflict, client.CodeFull, "%d accounts are too many to be summed up while calls run, %d are possible", accounts, maxSummed).
+			hint("sum up the pages of /api/v1/accounts, or add up the ledgers")
+	}
 	sums := map[string]*client.LedgerSum{}
 	of := func(currency string) *client.LedgerSum {
 		if sums[currency] == nil {

@@ -214,7 +214,12 @@ func (s *server) remove(ctx context.Context, key string, body fsm.Body) (*object
 func (s *server) commit(ctx context.Context, key string, body fsm.Body) (fsm.Result, error) {
 	r, err := s.propose(ctx, key, body)
 	who := asking(ctx).token
-	s.log.Info("change", "command", body.Kind().String(), "token", who.ID, "name", who.Name, "index", r.Index, "err", err)
+	log := s.log.With("command", body.Kind().String(), "token", who.ID, "name", who.Name)
+	if err != nil {
+		log.Info("change refused", "err", err)
+	} else {
+		log.Info("change", "index", r.Index)
+	}
 	return r, err
 }
 

@@ -40,9 +40,9 @@ func (s *server) addRates(api huma.API) {
 	imports := op(http.MethodPost, "/rate-tables/{id}/imports", "import-rates",
 		"Replace all rates by those of a CSV file", client.RoleBilling, client.RoleRouting)
 	imports.Description = "The first line names the columns: prefix and price are needed; area, connect_fee, first, next, minimum and free may be missing. " +
-		"If any row is wrong nothing is imported and each wrong row is reported with its column and the reason."
+		"If any row is wrong nothing is imported and each wrong row is reported with its column and the reason. "
 	imports.MaxBodyBytes = maxImport
-	huma.Register(api, imports, s.importRates)
+	huma.Register(api, once(imports), s.importRates)
 }
 
 func csvResponse() *huma.Response {

@@ -263,3 +263,19 @@ func FuzzReadRates(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkReadRates(b *testing.B) {
+	const rows = 10_000
+	var file strings.Builder
+	file.WriteString("prefix,area,price,first,next\n")
+	for i := range rows {
+		fmt.Fprintf(&file, "%d,\"Area %d\",0.%04d,30,6\n", 1_000_000+i*37%rows, i, i%10_000)
+	}
+	text := []byte(file.String())
+	for b.Loop() {
+		if _, err := readRates(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
+}

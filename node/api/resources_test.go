@@ -166,6 +166,8 @@ func TestBlacklist(t *testing.T) {
 	if d, err := c.DeleteBlock(ctx, "44207", client.ListNoAnswer, ""); err != nil || d.Count != 1 {
 		t.Errorf("%+v, %v", d, err)
 	}
+	_, err = c.DeleteBlock(ctx, "44207", "", "telco-out")
+	wants(t, err, http.StatusNotFound, client.CodeNotFound)
 	if d, err := c.DeleteBlock(ctx, "44207", "", ""); err != nil || d.Count != 2 {
 		t.Errorf("%+v, %v", d, err)
 	}

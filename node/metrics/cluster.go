@@ -1,9 +1,16 @@
 package metrics
 
 import (
+	"context"
+	"time"
+
 	"tandem/cluster"
 	"tandem/fsm"
 )
+
+// syncWait is how long a scrape waits for the CDR store. Without it the figure
+// of missing records is left out.
+const syncWait = time.Second
 
 // maxGateways bounds the gateways that are shown, of each role.
 const maxGateways = 1000
@@ -46,6 +53,12 @@ func (s *scrape) state(from interface{ View(func(*fsm.State)) }) {
 		s.add(GatewayUp, up, g.ID)
 	}
 	if s.from.CDRs == nil {
+		return
+	}
+	// What is on its way to the disk is not missing.
+	ctx, cancel := context.WithTimeout(context.Background(), syncWait)
+	defer cancel()
+	if s.from.CDRs.SyncAll(ctx) != nil {
 		return
 	}
 	missing := uint64(0)
