@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"tandem/billing"
@@ -174,12 +175,13 @@ func (s *State) Calls(f CallFilter, after CallID, limit int) []Call {
 // OwnedCalls returns the ids of all live calls of a node's incarnation, in
 // order: what that node has to serve.
 func (s *State) OwnedCalls(n NodeID, incarnation uint64) []CallID {
-	var out []CallID
-	for _, id := range s.calls.keys() {
-		if c := s.calls.get(id); c.Owner == n && c.Incarnation == incarnation {
+	out := make([]CallID, 0, s.ix.owned[n])
+	s.calls.each(func(id CallID, c *Call) {
+		if c.Owner == n && c.Incarnation == incarnation {
 			out = append(out, id)
 		}
-	}
+	})
+	slices.SortFunc(out, CallID.compare)
 	return out
 }
 
