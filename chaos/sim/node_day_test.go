@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -25,8 +26,11 @@ type blow struct {
 // looks at the books all the time, and what the customers say in the evening.
 type day struct {
 	*exchange
-	seed uint64
-	wire sim.Link // between the nodes and the world outside
+	seed     uint64
+	wire     sim.Link // between the nodes and the world outside
+	refusals []int    // statuses that callers get in peace, too
+	cuts     bool     // calls may be ended by the switch
+	evening  func()   // runs after the last call, if there is one
 
 	mu       sync.Mutex // guards what follows
 	blows    []blow
@@ -78,6 +82,9 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 	}
 	d.strikeAll(s)
 	customers.Wait()
+	if d.evening != nil {
+		d.evening()
+	}
 	d.settle()
 	cancel()
 	beside.Wait()
@@ -94,7 +101,8 @@ func (d *day) call(cfg load.CallersConfig) {
 	for _, a := range everyone {
 		cfg.Targets = append(cfg.Targets, at(a, 5060))
 	}
-	cfg.OnEnd, cfg.Drain = d.ended, 70*time.Second // longer than a BYE is repeated, twice
+	cfg.OnEnd = d.ended
+	cfg.Drain = cmp.Or(cfg.Drain, 70*time.Second) // longer than a BYE is repeated, twice
 	cfg.Skip = func(target netip.AddrPort) bool {
 		n := d.at(target.Addr()).running()
 		return n == nil || !n.Serving()
