@@ -58,15 +58,15 @@ func accountDetails() []render.Column[client.Account] {
 		col("ALLOW DEBT", func(a A) any { return a.AllowDebt }),
 		col("EXPIRY", func(a A) any { return a.Expiry }),
 		col("ACCESS IPS", func(a A) any { return a.AccessIPs }),
-		col("MAX CALLS", func(a A) any { return a.MaxCalls }),
-		col("MAX CPS", func(a A) any { return a.MaxCPS }),
+		col("MAX CALLS", func(a A) any { return orNone(uint64(a.MaxCalls)) }),
+		col("MAX CPS", func(a A) any { return orNone(uint64(a.MaxCPS)) }),
 		col("MAX DURATION", func(a A) any { return orNothing(a.MaxDuration) }),
-		col("MAX SPEND", func(a A) any { return a.MaxSpend }),
+		col("MAX SPEND", func(a A) any { return noMoney(a.MaxSpend) }),
 		col("SPENT TODAY", func(a A) any { return a.Spent }),
 		col("ADVANCE", func(a A) any { return orNothing(a.Advance) }),
 		col("ALLOW CALLEE", func(a A) any { return a.AllowCallee }),
 		col("BLOCK CALLEE", func(a A) any { return a.BlockCallee }),
-		col("LOW BALANCE", func(a A) any { return a.LowBalance }),
+		col("LOW BALANCE", func(a A) any { return noMoney(a.LowBalance) }),
 		col("CALLS EVER", func(a A) any { return a.CallsTotal }),
 		col("CREATED", func(a A) any { return a.Created }),
 	)
@@ -78,6 +78,14 @@ func orNothing(s client.Seconds) any {
 		return nil
 	}
 	return s
+}
+
+// noMoney leaves an amount out when there is none.
+func noMoney(m billing.Amount) any {
+	if m == 0 {
+		return nil
+	}
+	return m
 }
 
 // accountEdit creates an account or changes settings of one.
@@ -109,9 +117,9 @@ func (a *app) accountEdit(use string, create bool) *cobra.Command {
 		}
 		made, r, err := c.PutAccount(ctx, id, next)
 		if err != nil {
-			return fmt.Errorf("account %q not %sd: %w", id, use, err)
+			return fmt.Errorf("account %q not written: %w", id, err)
 		}
-		return a.changed(edited("account", id, "account", old.AccountSettings, made.AccountSettings, missing, r, made))
+		return a.changed(edited("account", id, "tandem account", "", old.AccountSettings, made.AccountSettings, missing, r, made))
 	})
 	return cmd
 }

@@ -1,7 +1,69 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tandem/cmd/tandem/bench"
+	"tandem/cmd/tandem/render"
+)
 
 func (a *app) benchCommand() *cobra.Command {
-	return &cobra.Command{Use: "bench", Short: "Measure calls through three nodes on this machine", Args: cobra.NoArgs}
+	cmd := &cobra.Command{
+		Use: "bench", Args: cobra.NoArgs, Short: "Measure calls through three nodes on this machine",
+		Long: "Starts three nodes on 127.0.0.21 to 23, places calls at each rate and prints what they cost: CPU of all\n" +
+			"nodes for each call, set-up times, committed entries, and the memory of calls that are held.\n" +
+			"Callers and carrier are not counted, but share the machine: leave them cores of their own for real figures.",
+	}
+	f := cmd.Flags()
+	cps := f.Float64Slice("cps", []float64{50, 200}, "steps, new calls a second")
+	each := f.Duration("each", 10*time.Second, "length of a step")
+	talk := f.Duration("talk", time.Second, "talk time of each call")
+	rtp := f.Bool("rtp", false, "with voice")
+	held := f.Int("held", 1000, "calls held at once for the figure of memory; 0: none")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		exe, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		var results []bench.Result
+		p := a.printer()
+		err = bench.Run(cmd.Context(), bench.Config{
+			Exe: exe, Steps: *cps, Each: *each, Talk: *talk, RTP: *rtp, Held: *held,
+			Report: func(r bench.Result) {
+				results = append(results, r)
+				fmt.Fprintf(a.errOut, "%g calls/s: %d calls, %d failed\n", r.CPS, r.Calls, r.Failed)
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		return render.List(p, results, benchColumns())
+	}
+	return cmd
+}
+
+func benchColumns() []render.Column[bench.Result] {
+	type R = bench.Result
+	return []render.Column[R]{
+		col("CALLS/S", func(r R) any { return uint32(r.CPS) }),
+		col("CALLS", func(r R) any { return r.Calls }),
+		col("FAILED", func(r R) any { return r.Failed }),
+		col("SETUP P50", func(r R) any { return micros(r.SetupP50) }),
+		col("P99", func(r R) any { return micros(r.SetupP99) }),
+		col("MAX", func(r R) any { return micros(r.SetupMax) }),
+		col("CPU PER CALL", func(r R) any { return micros(r.CPUPer) }),
+		col("ENTRIES/S", func(r R) any { return orNone(uint64(r.Entries)) }),
+		col("BYTES PER HELD CALL", func(r R) any { return orNone(uint64(max(0, r.MemoryPer))) }),
+	}
+}
+
+func micros(d time.Duration) any {
+	if d == 0 {
+		return nil
+	}
+	return d.Round(time.Microsecond)
 }

@@ -102,7 +102,7 @@ func (a *app) allow(ctx context.Context, c *client.Client, number string) error 
 		return fmt.Errorf("%s not put on the white list: %w", number, err)
 	}
 	return a.changed(change{
-		What: fmt.Sprintf("%s is on the white list now, %d numbers", number, len(changed.Numbers)), Index: r.Index,
+		What: fmt.Sprintf("%s is on the white list now, one of %s", number, count(len(changed.Numbers), "number")), Index: r.Index,
 		Undo: fmt.Sprintf("tandem blacklist rm %s --allow", settings.Quote(number)), Object: changed,
 	})
 }
@@ -122,7 +122,7 @@ func (a *app) blacklistRemove() *cobra.Command {
 			return fmt.Errorf("%s not unblocked: %w", number, err)
 		}
 		return a.changed(change{
-			What: fmt.Sprintf("%s unblocked, %d entries removed", number, max(done.Count, 1)), Index: done.Index,
+			What: fmt.Sprintf("%s unblocked, %s of it removed", number, count(max(done.Count, 1), "block")), Index: done.Index,
 			Undo: fmt.Sprintf("tandem blacklist add %s", settings.Quote(number)), Object: done,
 		})
 	})
@@ -145,7 +145,7 @@ func (a *app) disallow(ctx context.Context, c *client.Client, number string) err
 		return fmt.Errorf("%s not taken off the white list: %w", number, err)
 	}
 	return a.changed(change{
-		What: fmt.Sprintf("%s is off the white list, %d numbers left", number, len(changed.Numbers)), Index: r.Index,
+		What: fmt.Sprintf("%s is off the white list, %s left", number, count(len(changed.Numbers), "number")), Index: r.Index,
 		Undo: fmt.Sprintf("tandem blacklist add %s --allow", settings.Quote(number)), Object: changed,
 	})
 }

@@ -118,13 +118,7 @@ func (a *app) cdrShow() *cobra.Command {
 func cdrDetails() []render.Column[client.CDR] {
 	type R = client.CDR
 	rate := func(pick func(R) *client.CallRate) func(R) any {
-		return func(r R) any {
-			if x := pick(r); x != nil {
-				return fmt.Sprintf("%s/min, prefix %s %s, %d/%d, table %s version %d, %s before rounding", x.Price, x.Prefix, x.Area,
-					int(x.First.Duration().Seconds()), int(x.Next.Duration().Seconds()), x.Table, x.Version, firstOf(x.Unrounded, "-"))
-			}
-			return nil
-		}
+		return func(r R) any { return rateText(pick(r)) }
 	}
 	media := func(pick func(R) client.Media) func(R) any {
 		return func(r R) any {
@@ -165,6 +159,28 @@ func cdrDetails() []render.Column[client.CDR] {
 		col("INDEX", func(r R) any { return r.Index }),
 		col("DETAIL", func(r R) any { return r.Detail }),
 	)
+}
+
+// rateText is what a call was priced by.
+func rateText(r *client.CallRate) any {
+	if r == nil {
+		return nil
+	}
+	text := fmt.Sprintf("%s/min for %s", r.Price, firstOf(r.Prefix, "all"))
+	if r.Area != "" {
+		text += fmt.Sprintf(" %q", r.Area)
+	}
+	text += fmt.Sprintf(", %d/%d", int(r.First.Duration().Seconds()), int(r.Next.Duration().Seconds()))
+	if r.ConnectFee != 0 {
+		text += fmt.Sprintf(", connect fee %s", r.ConnectFee)
+	}
+	if r.Table != "" {
+		text += fmt.Sprintf(", table %s version %d", r.Table, r.Version)
+	}
+	if r.Unrounded != "" {
+		text += fmt.Sprintf(", %s before rounding", r.Unrounded)
+	}
+	return text
 }
 
 func transfers(r client.CDR) any {

@@ -78,16 +78,24 @@ func shown(s string) string {
 	return s
 }
 
+// count is a number of things: "1 node", "12 904 nodes".
+func count[N int | uint64](n N, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return render.Group(fmt.Sprint(n)) + " " + thing
+}
+
 // edited describes a PUT: a creation, or the fields that changed.
-func edited(kind, id, command string, before, after any, created bool, r client.Receipt, object any) change {
+func edited(kind, id, command, flags string, before, after any, created bool, r client.Receipt, object any) change {
 	c := change{What: fmt.Sprintf("%s %q changed", kind, id), Index: r.Index, Object: object}
 	if created {
-		c.What, c.Undo = fmt.Sprintf("%s %q created", kind, id), fmt.Sprintf("tandem %s rm %s --yes", command, settings.Quote(id))
+		c.What, c.Undo = fmt.Sprintf("%s %q created", kind, id), fmt.Sprintf("%s rm %s%s --yes", command, settings.Quote(id), flags)
 		return c
 	}
 	c.Changes = settings.Diff(before, after)
 	if len(c.Changes) > 0 {
-		c.Undo = fmt.Sprintf("tandem %s set %s %s", command, settings.Quote(id), settings.Undo(c.Changes))
+		c.Undo = fmt.Sprintf("%s set %s%s %s", command, settings.Quote(id), flags, settings.Undo(c.Changes))
 	}
 	return c
 }

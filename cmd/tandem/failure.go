@@ -61,7 +61,7 @@ func refused(what, why string) error {
 
 func usage(err error) *failure {
 	what, more, _ := strings.Cut(err.Error(), "\n")
-	return &failure{Code: exitUsage, What: what, Why: strings.TrimSpace(more), Next: "tandem help"}
+	return &failure{Code: exitUsage, What: what, Why: strings.TrimSpace(more)}
 }
 
 // badUsage is a mistake in a command line that only the command itself finds.
@@ -92,11 +92,11 @@ func explain(err error) *failure {
 		return &failure{Code: exitFailed, What: err.Error(), Next: "tandem init --nodes NAME=IP,... --dir DIR"}
 	case errors.Is(err, setup.ErrExists):
 		return &failure{
-			Code: exitRefused, What: err.Error(), Why: "keys and certificates are never overwritten",
+			Code: exitFailed, What: err.Error(), Why: "keys and certificates are never overwritten",
 			Next: "give other nodes, or another --dir",
 		}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &failure{Code: exitUnreachable, What: err.Error(), Why: "no answer in time", Next: "a longer --timeout, or another node: --addr"}
+		return &failure{Code: exitUnreachable, What: "no answer in time", Why: err.Error(), Next: "a longer --timeout, or another node: --addr"}
 	case errors.Is(err, context.Canceled):
 		return &failure{Code: exitFailed, What: "interrupted"}
 	}
@@ -113,6 +113,10 @@ func explainProblem(err error, p *client.Problem) *failure {
 		f.Code = exitNoLeader
 	case client.CodeUnauthorized:
 		f.Next = firstOf(f.Next, "--token tandem_<id>_<secret> (TANDEM_TOKEN); tandem init printed the first one")
+	case client.CodeConflict:
+		f.Next = firstOf(f.Next, "change what stands in the way first, then repeat")
+	case client.CodeInvalid:
+		f.Next = firstOf(f.Next, "correct it and repeat; nothing was changed")
 	}
 	lines := make([]string, 0, len(p.Errors))
 	for i, e := range p.Errors {
@@ -169,5 +173,5 @@ func isNotThere(err error) bool {
 
 // exists refuses to create what is there.
 func exists(kind, id, next string) error {
-	return &failure{Code: exitRefused, What: fmt.Sprintf("%s %q is there already", kind, id), Why: "nothing was changed", Next: next}
+	return &failure{Code: exitFailed, What: fmt.Sprintf("%s %q is there already", kind, id), Why: "nothing was changed", Next: next}
 }

@@ -153,8 +153,11 @@ func (a *app) gatewayShow() *cobra.Command {
 		if err := render.Object(p, g, gatewayColumns()); err != nil {
 			return err
 		}
-		_, err = fmt.Fprint(a.out, "settings\n"+changeLines(g.settings()))
-		return err
+		fmt.Fprintln(a.out, "settings")
+		return render.List(p, g.settings(), []render.Column[settings.Change]{
+			col("FIELD", func(c settings.Change) any { return c.Name }),
+			col("VALUE", func(c settings.Change) any { return c.New }),
+		})
 	})
 	return cmd
 }
@@ -248,7 +251,7 @@ func (a *app) putMapping(ctx context.Context, c *client.Client, id string, old, 
 	if err != nil {
 		return fmt.Errorf("mapping gateway %q not written: %w", id, err)
 	}
-	return a.changed(edited("mapping gateway", id, "gateway", old, made.MappingSettings, create, r, made))
+	return a.changed(edited("mapping gateway", id, "tandem gateway", " --role mapping", old, made.MappingSettings, create, r, made))
 }
 
 func (a *app) putRouting(ctx context.Context, c *client.Client, id string, old, next client.RoutingSettings, create bool) error {
@@ -259,7 +262,7 @@ func (a *app) putRouting(ctx context.Context, c *client.Client, id string, old, 
 	if err != nil {
 		return fmt.Errorf("routing gateway %q not written: %w", id, err)
 	}
-	return a.changed(edited("routing gateway", id, "gateway", old, made.RoutingSettings, create, r, made))
+	return a.changed(edited("routing gateway", id, "tandem gateway", " --role routing", old, made.RoutingSettings, create, r, made))
 }
 
 func (a *app) gatewayDisable(use string, disabled bool) *cobra.Command {

@@ -61,13 +61,19 @@ func (a *app) run(ctx context.Context, args []string) int {
 		started = true
 		return a.flags.complete(a.env)
 	}
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
 	f := explain(err)
 	if !started {
 		f = usage(err)
+	}
+	if f.Code == exitUsage && f.Next == "" {
+		f.Next = cmd.CommandPath() + " --help"
+		if f.Why == "" && !cmd.HasSubCommands() {
+			f.Why = "usage: " + cmd.UseLine()
+		}
 	}
 	if f.What != "" {
 		fmt.Fprint(a.errOut, f.text(a.printer()))

@@ -132,19 +132,29 @@ func rateColumns() []render.Column[client.Rate] {
 
 // tableFlag adds --table, which has to be given.
 func tableFlag(cmd *cobra.Command) *string {
-	table := cmd.Flags().String("table", "", "rate table")
-	if err := cmd.MarkFlagRequired("table"); err != nil {
-		panic(err) // the flag was added a line above
+	return cmd.Flags().String("table", "", "rate table")
+}
+
+// needTable refuses a command without --table.
+func needTable(table string) error {
+	if table == "" {
+		return badUsage("which rate table? --table ID")
 	}
-	return table
+	return nil
 }
 
 func (a *app) rateList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the rates in force", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list TABLE", Short: "List the rates in force", Args: cobra.MaximumNArgs(1)}
 	table := tableFlag(cmd)
 	prefix := cmd.Flags().String("prefix", "", "rates of this prefix and of longer ones")
 	limit := cmd.Flags().Int("limit", 100, "most rates; 0: all")
-	cmd.RunE = a.api(func(ctx context.Context, c *client.Client, _ []string) error {
+	cmd.RunE = a.api(func(ctx context.Context, c *client.Client, args []string) error {
+		if len(args) == 1 {
+			*table = args[0]
+		}
+		if err := needTable(*table); err != nil {
+			return err
+		}
 		q := client.RateQuery{Page: page(*limit), Table: *table, Prefix: *prefix}
 		items, err := collect(*limit, client.Each(ctx, q, c.Rates))
 		if err != nil {
@@ -159,6 +169,9 @@ func (a *app) rateGet() *cobra.Command {
 	cmd := &cobra.Command{Use: "get NUMBER", Short: "Show the rate that prices a number", Args: cobra.ExactArgs(1)}
 	table := tableFlag(cmd)
 	cmd.RunE = a.api(func(ctx context.Context, c *client.Client, args []string) error {
+		if err := needTable(*table); err != nil {
+			return err
+		}
 		rate, _, err := c.RateOf(ctx, *table, args[0])
 		if err != nil {
 			return err
@@ -179,6 +192,9 @@ func (a *app) rateImport() *cobra.Command {
 	dryRun := cmd.Flags().Bool("dry-run", false, "check and compare only")
 	key := cmd.Flags().String("key", "", "imports once, however often the command is repeated")
 	cmd.RunE = a.api(func(ctx context.Context, c *client.Client, args []string) error {
+		if err := needTable(*table); err != nil {
+			return err
+		}
 		file := args[0]
 		csv, err := a.read(file)
 		if err != nil {
@@ -237,6 +253,9 @@ func (a *app) rateExport() *cobra.Command {
 	cmd := &cobra.Command{Use: "export", Short: "Print the rates in force as CSV", Args: cobra.NoArgs}
 	table := tableFlag(cmd)
 	cmd.RunE = a.api(func(ctx context.Context, c *client.Client, _ []string) error {
+		if err := needTable(*table); err != nil {
+			return err
+		}
 		csv, _, err := c.ExportRates(ctx, *table)
 		if err != nil {
 			return err

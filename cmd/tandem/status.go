@@ -21,9 +21,11 @@ func (a *app) status(ctx context.Context, c *client.Client, _ []string) error {
 		return err
 	}
 	p := a.printer()
-	if p.Format == render.Table {
+	switch {
+	case a.flags.quiet:
+	case p.Format == render.Table:
 		_, err = fmt.Fprint(a.out, summary(p, s))
-	} else {
+	default:
 		err = render.Object(p, s, statusColumns())
 	}
 	if err == nil && s.Health == client.NoQuorum {
@@ -65,11 +67,11 @@ func summary(p render.Printer, s client.Status) string {
 	default:
 		health = p.Bad(health)
 	}
-	line("cluster", "%s   %s   survives %d more node failures   %s", s.Cluster, health, s.Survives, s.Version)
+	line("cluster", "%s   %s   survives %s   %s", s.Cluster, health, count(s.Survives, "more node failure"), s.Version)
 	line("leader", "%s   term %d   index %s   %d of %d voters up", firstOf(s.Leader, "none"), s.Term, p.Text(s.Commit), s.VotersUp, s.Voters)
-	line("calls", "%s live   %s CDRs   %s transfers", p.Text(s.Calls), p.Text(s.CDRs), p.Text(s.Transfers))
-	line("objects", "%s accounts   %s gateways   %s rate tables   %s blocked numbers",
-		p.Text(s.Accounts), p.Text(s.Gateways), p.Text(s.Tables), p.Text(s.Blocked))
+	line("calls", "%s live   %s   %s", p.Text(s.Calls), count(s.CDRs, "CDR"), count(s.Transfers, "transfer"))
+	line("objects", "%s   %s   %s   %s", count(s.Accounts, "account"), count(s.Gateways, "gateway"),
+		count(s.Tables, "rate table"), count(s.Blocked, "blocked number"))
 	asked := s.Node + " takes calls"
 	if !s.Ready {
 		asked = p.Warn(s.Node + " takes no calls: " + firstOf(s.NotReady, "not ready"))
@@ -95,7 +97,6 @@ func (a *app) membersCommand() *cobra.Command {
 			col("CALLS", func(m M) any { return m.Calls }),
 			col("SERVES", func(m M) any { return m.Services }),
 			col("VERSION", func(m M) any { return m.Version }),
-			col("STARTS", func(m M) any { return m.Incarnation }),
 			col("SINCE", func(m M) any { return m.Since }),
 			col("WITNESS", func(m M) any { return m.Witness }),
 		})

@@ -96,7 +96,7 @@ func duration(d time.Duration) string {
 // isNumber says whether a value stands right in its column.
 func isNumber(v any) bool {
 	switch v.(type) {
-	case int, int32, uint16, uint32, uint64, billing.Amount, billing.Price, client.Seconds:
+	case int, int32, uint16, uint32, uint64, billing.Amount, billing.Price, client.Seconds, time.Duration:
 		return true
 	}
 	return false
