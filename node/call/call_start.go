@@ -67,7 +67,7 @@ func (c *Call) read(req *sip.Request) (*fsm.StartCall, int) {
 		return start, 483
 	case start.Callee == "", len(start.Callee) > maxRaw, len(start.Caller) > maxRaw:
 		return start, 484
-	case len(start.SIPCallID) > maxRaw:
+	case len(start.SIPCallID) > maxRaw, c.invite.Contact == "": // nowhere to send a BYE to
 		return start, 400
 	case len(req.Body) > maxOffer:
 		return start, 413
