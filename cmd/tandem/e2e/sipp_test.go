@@ -22,8 +22,9 @@ var scenarios embed.FS
 type sipp struct {
 	*process
 	l    *lab
-	logs string // file with the scenario's log lines
-	errs string // file with what sipp did not expect; missing when there was nothing
+	born time.Time // zero of its clock
+	logs string    // file with the scenario's log lines
+	errs string    // file with what sipp did not expect; missing when there was nothing
 }
 
 // phone is what sipp knows of one call, in milliseconds of its own clock; -1:
@@ -38,7 +39,12 @@ type phone struct {
 	cut     int // customers: BYE received
 	refused int // when a refusal came
 	status  int // of the refusal
+
+	born time.Time // zero of the clock
 }
+
+// at is when something happened that sipp's clock shows.
+func (p *phone) at(clock int) time.Time { return p.born.Add(time.Duration(clock) * time.Millisecond) }
 
 // setUp is how long the caller waited for the answer.
 func (p *phone) setUp() time.Duration { return time.Duration(p.answer-p.invite) * time.Millisecond }
@@ -65,6 +71,7 @@ func (l *lab) sipp(name, scenario, ip string, port int, args ...string) *sipp {
 	file := l.file(name+".xml", "%s", text)
 	all := append(sippArgs(), "-sf", file, "-log_file", s.logs, "-error_file", s.errs,
 		"-i", ip, "-p", strconv.Itoa(port), "-mi", ip, "-mp", strconv.Itoa(port+mediaOffset))
+	s.born = time.Now()
 	s.process = start(l.t, l.dir, name, "sipp", append(all, args...)...)
 	l.t.Cleanup(func() {
 		if l.t.Failed() {
@@ -158,7 +165,7 @@ func (s *sipp) calls() map[string]*phone {
 		}
 		p := out[words[2]]
 		if p == nil {
-			p = &phone{id: words[2], invite: -1, answer: -1, bye: -1, done: -1, cut: -1, refused: -1}
+			p = &phone{id: words[2], invite: -1, answer: -1, bye: -1, done: -1, cut: -1, refused: -1, born: s.born}
 			out[p.id] = p
 		}
 		switch words[0] {
