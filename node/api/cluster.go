@@ -27,11 +27,23 @@ func (s *server) addCluster(api huma.API) {
 	huma.Register(api, op("/raft/hashes", "list-hashes", "List this node's state hashes, newest first"), s.hashes)
 }
 
-// silentAfter is how long a peer may say nothing before it counts as away: peers
-// are pinged every 100 ms.
-const silentAfter = time.Second
+// silentAfter is how long a voter may say nothing before it counts as away: nodes
+// compare notes each second, and a lost answer is no news.
+const silentAfter = 3 * time.Second
 
-func isSilent(p cluster.Peer) bool { return p.LastContact < 0 || p.LastContact > silentAfter }
+// isSilent reports whether this node does not hear a peer. Gossip is quicker to
+// notice a death than the silence is long.
+func isSilent(st *cluster.Status, p *cluster.Peer) bool {
+	if p.ID == st.ID {
+		return false
+	}
+	for i := range st.Members {
+		if m := &st.Members[i]; m.ID == p.ID && !m.Alive {
+			return true
+		}
+	}
+	return p.LastContact < 0 || p.LastContact > silentAfter
+}
 
 func (s *server) status(_ context.Context, _ *Reading) (*object[client.Status], error) {
 	st := s.cfg.Cluster.Status()
@@ -40,12 +52,13 @@ func (s *server) status(_ context.Context, _ *Reading) (*object[client.Status], 
 		Term: st.Term, Commit: st.Commit, Applied: st.Applied, Ready: true,
 	}
 	level := 0
-	for _, p := range st.Peers {
+	for i := range st.Peers {
+		p := &st.Peers[i]
 		if !p.Voter {
 			continue
 		}
 		out.Voters++
-		if p.ID == st.ID || !isSilent(p) {
+		if !isSilent(&st, p) {
 			out.VotersUp++
 			if p.Lag <= readyLag {
 				level++
@@ -127,12 +140,13 @@ func (s *server) members(ctx context.Context, _ *Reading) (*page[client.Member],
 func (s *server) peers(ctx context.Context, _ *Reading) (*page[client.Peer], error) {
 	st := s.cfg.Cluster.Status()
 	items := make([]client.Peer, 0, len(st.Peers))
-	for _, p := range st.Peers {
+	for i := range st.Peers {
+		p := &st.Peers[i]
 		state := "follower"
 		switch {
 		case p.Leader:
 			state = "leader"
-		case p.ID != st.ID && isSilent(p):
+		case isSilent(&st, p):
 			state = "silent"
 		}
 		items = append(items, client.Peer{

@@ -196,12 +196,13 @@ func (s *server) unavailable(err error) *refusal {
 func away(st cluster.Status) string {
 	var silent []string
 	voters := 0
-	for _, p := range st.Peers {
+	for i := range st.Peers {
+		p := &st.Peers[i]
 		if !p.Voter {
 			continue
 		}
 		voters++
-		if p.ID != st.ID && isSilent(p) {
+		if isSilent(&st, p) {
 			silent = append(silent, p.ID)
 		}
 	}

@@ -323,7 +323,7 @@ func TestClusterViews(t *testing.T) {
 	if m := members.Items[0]; m.Node != "n1" || m.State != "alive" || m.Role != "leader" || !m.Up || m.Calls != 1 || m.Version != "1.2.3" {
 		t.Errorf("%+v", m)
 	}
-	if m := members.Items[2]; m.Node != "n3" || m.State != "unknown" || m.Role != "voter" || m.Address != "10.0.0.13:7946" {
+	if m := members.Items[2]; m.Node != "n3" || m.State != "dead" || m.Role != "voter" || m.Address != "10.0.0.13:7946" {
 		t.Errorf("%+v", m)
 	}
 	peers, err := c.Peers(ctx)

@@ -50,11 +50,11 @@ func newWorld(t *testing.T) *world {
 		t: t, state: fsm.New(fsm.Config{}), at: epoch, logs: &bytes.Buffer{}, tokens: map[string]client.Credential{},
 		status: cluster.Status{
 			ID: "n1", ClusterID: "c1", State: "Leader", Leader: "n1", Term: 3,
-			Members: []cluster.Member{{ID: "n1", Addr: "10.0.0.11:7946", Alive: true}, {ID: "n2", Addr: "10.0.0.12:7946", Alive: true}},
+			Members: []cluster.Member{{ID: "n1", Addr: "10.0.0.11:7946", Alive: true}, {ID: "n2", Addr: "10.0.0.12:7946", Alive: true}, {ID: "n3", Addr: "10.0.0.13:7946"}},
 			Peers: []cluster.Peer{
 				{ID: "n1", Addr: "10.0.0.11:7946", Voter: true, Leader: true},
 				{ID: "n2", Addr: "10.0.0.12:7946", Voter: true, LastContact: 20 * time.Millisecond},
-				{ID: "n3", Addr: "10.0.0.13:7946", Voter: true, LastContact: -1},
+				{ID: "n3", Addr: "10.0.0.13:7946", Voter: true, LastContact: time.Second},
 			},
 		},
 	}
