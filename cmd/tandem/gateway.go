@@ -119,7 +119,7 @@ func gatewayColumns() []render.Column[gateway] {
 	}
 }
 
-// prefixes shows the empty prefix, which every number has, as a star.
+// prefixes shows the empty prefix, which every number has, as "any".
 func prefixes(list []string) []string {
 	const most = 8 // in a table
 	out := make([]string, 0, len(list))
@@ -128,7 +128,7 @@ func prefixes(list []string) []string {
 		case i == most:
 			return append(out, fmt.Sprintf("and %d more", len(list)-most))
 		case p == "":
-			p = "*"
+			p = "any"
 		}
 		out = append(out, p)
 	}

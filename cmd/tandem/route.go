@@ -47,12 +47,12 @@ func (a *app) routeSimulate() *cobra.Command {
 			return err
 		}
 		return render.List(p, candidates(sim), []render.Column[candidate]{
-			col("#", func(c candidate) any { return c.place }),
+			col("TRY", func(c candidate) any { return c.place }),
 			col("GATEWAY", func(c candidate) any { return c.Gateway }),
 			col("VENDOR", func(c candidate) any { return c.Vendor }),
 			col("PREFIX", func(c candidate) any { return c.Prefix }),
-			col("PRI", func(c candidate) any { return c.Priority }),
-			col("BUY", func(c candidate) any { return c.Cost }),
+			col("PRI", func(c candidate) any { return c.unless(c.Priority) }),
+			col("BUY", func(c candidate) any { return c.unless(c.Cost) }),
 			col("CH", func(c candidate) any { return channels(c) }),
 			col("SENT CALLEE", func(c candidate) any { return c.Callee }),
 			col("VERDICT", func(c candidate) any { return c.verdict }),
@@ -81,6 +81,14 @@ func candidates(sim client.Simulation) []candidate {
 		out = append(out, candidate{client.Candidate{Gateway: s.Gateway}, "-", "skipped: " + s.Reason})
 	}
 	return out
+}
+
+// unless leaves a value out of the row of a gateway that would not be tried.
+func (c candidate) unless(v any) any {
+	if c.place == "-" {
+		return nil
+	}
+	return v
 }
 
 func channels(c candidate) any {

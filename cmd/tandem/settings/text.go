@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ func text(v reflect.Value) string {
 	case client.Seconds:
 		return x.String()
 	case []string:
-		return strings.Join(x, ",")
+		return join(x)
 	case []client.Transform:
 		parts := make([]string, len(x))
 		for i, t := range x {
@@ -93,20 +94,33 @@ func ParseSeconds(s string) (client.Seconds, error) {
 	return client.Seconds(d), nil
 }
 
-// split reads a list with commas. "*" alone is the list of one empty text: the
-// prefix of every number.
+// anyNumber stands for the empty prefix, which every number has. No prefix has
+// letters.
+const anyNumber = "any"
+
+// split reads a list with commas.
 func split(s string) []string {
-	switch s {
-	case "":
+	if s == "" {
 		return []string{}
-	case "*":
-		return []string{""}
 	}
 	parts := strings.Split(s, ",")
 	for i := range parts {
-		parts[i] = strings.TrimSpace(parts[i])
+		if parts[i] = strings.TrimSpace(parts[i]); parts[i] == anyNumber {
+			parts[i] = ""
+		}
 	}
 	return parts
+}
+
+// join is the inverse of split.
+func join(list []string) string {
+	parts := slices.Clone(list)
+	for i := range parts {
+		if parts[i] == "" {
+			parts[i] = anyNumber
+		}
+	}
+	return strings.Join(parts, ",")
 }
 
 // transforms reads "00:,0:86": what a number begins with, and what replaces it.
