@@ -237,10 +237,15 @@ func addrPort(a fsm.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(a.IP).Unmap(), a.Port)
 }
 
-// beatEvery is how often a node proves that it and its calls are alive.
-const beatEvery = 5 * time.Second
+const (
+	// beatEvery is how often a node proves that it and its calls are alive.
+	beatEvery = 5 * time.Second
+	// maxSilent bounds the silent calls that one beat names.
+	maxSilent = 8192
+)
 
-// beat commits the node's proof of life for its calls (ha.md 17).
+// beat commits the node's proof of life for its calls, but for those whose RTP
+// has stopped (ha.md 17).
 func (n *Node) beat(ctx context.Context) error {
 	t := time.NewTicker(beatEvery)
 	defer t.Stop()
@@ -249,9 +254,15 @@ func (n *Node) beat(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			if n.Serving() && n.calls.Live() > 0 {
-				n.proposer.Submit(call.Command{Lane: cluster.LaneExtend, Body: &fsm.Beat{}}, func(fsm.Result, error) {})
+			if !n.Serving() || n.calls.Live() == 0 {
+				continue
 			}
+			silent, err := n.calls.Silent(ctx, beatEvery)
+			if err != nil {
+				continue // the node is stopping
+			}
+			body := &fsm.Beat{Silent: silent[:min(len(silent), maxSilent)]}
+			n.proposer.Submit(call.Command{Lane: cluster.LaneExtend, Body: body}, func(fsm.Result, error) {})
 		}
 	}
 }

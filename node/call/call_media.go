@@ -172,6 +172,15 @@ func isSDP(headers sip.Headers, body []byte) bool {
 	return len(body) > 0 && strings.EqualFold(strings.TrimSpace(kind), sdpType)
 }
 
+// heard reports that RTP has come from a side of the call, to this owner.
+func (c *Call) heard() bool {
+	if c.session == nil {
+		return false
+	}
+	stats := c.session.Stats()
+	return stats.From[media.A].Packets+stats.From[media.B].Packets > 0
+}
+
 // silentSince reports that a relayed call has had no RTP from either side since t.
 func (c *Call) silentSince(t time.Time) bool {
 	if c.session == nil {

@@ -77,15 +77,19 @@ func TestServed(t *testing.T) {
 			t.Errorf("served %v, %v", served, err)
 		}
 		silent, err := w.node.control.Silent(t.Context(), 5*time.Second)
-		if err != nil || len(silent) != 1 {
-			t.Errorf("silent %v, %v", silent, err)
+		if err != nil || len(silent) != 0 {
+			t.Errorf("never heard: silent %v, %v", silent, err)
 		}
 		stop := w.talk()
 		pause(2 * time.Second)
 		if silent, err = w.node.control.Silent(t.Context(), 5*time.Second); err != nil || len(silent) != 0 {
-			t.Errorf("silent %v, %v", silent, err)
+			t.Errorf("talking: silent %v, %v", silent, err)
 		}
 		stop()
+		pause(6 * time.Second)
+		if silent, err = w.node.control.Silent(t.Context(), 5*time.Second); err != nil || len(silent) != 1 {
+			t.Errorf("stopped: silent %v, %v", silent, err)
+		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := w.node.control.Served(gone); err == nil {
