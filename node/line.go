@@ -128,7 +128,7 @@ func (n *Node) gate(src netip.AddrPort, packet []byte) bool {
 	if n.guard.Known(src.Addr()) || n.guard.Trusted(src.Addr()) {
 		return true
 	}
-	if len(packet) > 0 && packet[0] == 'I' { // INVITE: an illegal call (F163)
+	if bytes.HasPrefix(packet, []byte("INVITE ")) { // an illegal call (F163)
 		n.guard.Refused(time.Now(), guard.Refusal{Source: src, Reason: fsm.EndUnknownSource})
 	}
 	return false
