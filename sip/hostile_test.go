@@ -2,6 +2,7 @@ package sip_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -96,4 +97,41 @@ func TestTCPSlowloris(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A flood from one address leaves room for the others, and what it took is free
+// again when its transactions have ended.
+func TestServerTransactionsOfOneAddressAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		b := n.start(t, "192.0.2.2:5060", func(c *sip.Config) { c.Shards = 1 })
+		b.request = func(req *sip.Request, tx *sip.ServerTx) { tx.Respond(req.Response(200, "t")) }
+		flood, other := n.packet("192.0.2.9:5060"), n.packet("192.0.2.8:5060")
+		ask := func(c *packetConn, i int) {
+			c.WriteTo(message(options, fmt.Sprintf("Via: SIP/2.0/UDP %s;branch=z9hG4bK%d", c.addr, i), "CSeq: 7 OPTIONS"), net.UDPAddrFromAddrPort(b.addr))
+			if i%1000 == 0 {
+				synctest.Wait()
+			}
+		}
+		const bound = 32 << 10
+		for i := range bound + 5000 {
+			ask(flood, i)
+		}
+		synctest.Wait()
+		if tx, full := b.Stats().ServerTx.Load(), b.Stats().DroppedFull.Load(); tx != bound || full != 5000 {
+			t.Errorf("%d transactions, %d dropped", tx, full)
+		}
+		ask(other, 1)
+		if other.recv() == "" {
+			t.Error("another address is shut out")
+		}
+		pause(33 * time.Second)
+		if tx := b.Stats().ServerTx.Load(); tx != 0 {
+			t.Errorf("%d transactions are left", tx)
+		}
+		ask(flood, -1)
+		if synctest.Wait(); b.Stats().ServerTx.Load() != 1 {
+			t.Error("the address stays shut out")
+		}
+	})
 }

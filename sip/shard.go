@@ -3,6 +3,7 @@ package sip
 import (
 	"container/heap"
 	"context"
+	"net/netip"
 	"time"
 )
 
@@ -17,6 +18,10 @@ const (
 // maxServers bounds the server transactions of a shard: each lives for 32 s, so this
 // is 4,000 requests a second. Above it new requests are dropped, as if lost.
 const maxServers = 128 << 10
+
+// maxSourceServers bounds those of one address, so that nobody shuts out the others,
+// not even who forges the address of a trunk.
+const maxSourceServers = maxServers / 4
 
 // event is one thing for a shard to do: a message from the network or a command.
 type event struct {
@@ -36,6 +41,7 @@ type shard struct {
 	clients map[txKey]*ClientTx
 	answers map[answerKey]*ServerTx // INVITEs answered with a 2xx
 	fresh   map[sourceKey]*ServerTx // INVITEs outside of dialogs
+	sources map[netip.Addr]int      // server transactions by the address of the peer
 }
 
 // txKey names a transaction (RFC 3261 sections 17.1.3 and 17.2.3). sentBy is
@@ -61,6 +67,7 @@ func newShard(e *Endpoint) *shard {
 		clients: make(map[txKey]*ClientTx),
 		answers: make(map[answerKey]*ServerTx),
 		fresh:   make(map[sourceKey]*ServerTx),
+		sources: make(map[netip.Addr]int),
 	}
 }
 
@@ -130,7 +137,7 @@ func (s *shard) request(req *Request, now time.Time) {
 		tx.repeat()
 		return
 	}
-	if len(s.servers) >= maxServers {
+	if len(s.servers) >= maxServers || s.sources[req.replyTo.Addr.Addr()] >= maxSourceServers {
 		s.e.stats.DroppedFull.Add(1)
 		return
 	}

@@ -1,6 +1,9 @@
 package sip
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 const (
 	// tryingAfter is when an INVITE that nobody answered gets its 100
@@ -113,6 +116,7 @@ func (s *shard) add(tx *ServerTx) {
 		old.finish()
 	}
 	s.servers[tx.key] = tx
+	s.sources[tx.out.dest.Addr.Addr()]++
 	if tx.fresh {
 		s.fresh[tx.source()] = tx
 	}
@@ -261,6 +265,7 @@ func (tx *ServerTx) finish() {
 		return
 	}
 	s := tx.shard
+	s.leave(tx.out.dest.Addr.Addr())
 	if tx.state == serverAccepted {
 		key := answerKey{tx.callID, tx.tag}
 		if s.answers[key] == tx {
@@ -276,6 +281,13 @@ func (tx *ServerTx) finish() {
 		delete(s.fresh, tx.source())
 	}
 	s.e.stats.ServerTx.Add(-1)
+}
+
+// leave takes a transaction off the count of its peer's address.
+func (s *shard) leave(peer netip.Addr) {
+	if s.sources[peer]--; s.sources[peer] == 0 {
+		delete(s.sources, peer)
+	}
 }
 
 // send sends the last response. A transport that fails is noticed by the missing
