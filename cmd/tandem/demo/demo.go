@@ -51,7 +51,6 @@ const (
 	killShare    = 0.30 // of the traffic
 	restartShare = 0.60
 	sipPort      = 5060
-	drain        = 12 * time.Second // for calls in progress after the last one
 	verdictTime  = 45 * time.Second // for all questions to the nodes at the end
 )
 
@@ -106,7 +105,7 @@ func Run(ctx context.Context, cfg Config) (verdict Verdict, err error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	show.event("calls are coming to their end")
+	show.event("customers go on for %v and then end their calls", traffic.left().Round(time.Second))
 	if err := traffic.wait(ctx); err != nil {
 		return Verdict{}, err
 	}

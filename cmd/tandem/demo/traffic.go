@@ -14,6 +14,7 @@ import (
 // traffic is the customers and the carriers.
 type traffic struct {
 	duration time.Duration
+	ends     time.Time // of new calls
 	callers  []*load.Callers
 	carriers []*load.Carrier
 	cancel   context.CancelFunc
@@ -72,6 +73,7 @@ func (t *traffic) run(ctx context.Context) {
 	for _, carrier := range t.carriers {
 		t.serving.Go(func() { t.errs <- carrier.Run(carrying) })
 	}
+	t.ends = time.Now().Add(t.duration)
 	calling, hangup := context.WithTimeout(ctx, t.duration)
 	t.hangup = hangup
 	for _, callers := range t.callers {
@@ -81,6 +83,9 @@ func (t *traffic) run(ctx context.Context) {
 		})
 	}
 }
+
+// left is how long customers will still place calls.
+func (t *traffic) left() time.Duration { return max(0, time.Until(t.ends)) }
 
 // wait returns when all calls are over.
 func (t *traffic) wait(ctx context.Context) error {

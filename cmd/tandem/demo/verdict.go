@@ -40,9 +40,9 @@ func (v Verdict) Kept() bool {
 
 // Text prints a verdict.
 func (v Verdict) Text(p render.Printer, unicode bool) string {
-	good, bad, info := "ok", "FAILED", "-"
+	good, bad, info := "ok    ", "FAILED", "-     "
 	if unicode {
-		good, bad = "✓", "✗"
+		good, bad, info = "✓", "✗", "-"
 	}
 	var b strings.Builder
 	fmt.Fprintln(&b, p.Bold("VERDICT"))

@@ -254,46 +254,62 @@ func (c *Cluster) Stop() error {
 	return err
 }
 
-// Ready waits until all nodes that run take calls and see each other.
+// Ready waits until all nodes that run take calls and know a leader.
 func (c *Cluster) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	for i := range c.Nodes() {
-		c.mu.Lock()
-		p := c.procs[i]
-		c.mu.Unlock()
+	c.mu.Lock()
+	procs := slices.Clone(c.procs)
+	c.mu.Unlock()
+	for i, p := range procs {
 		if p == nil {
 			continue
 		}
-		if err := c.readyNode(ctx, i, p); err != nil {
-			return err
+		for {
+			why := c.notReady(ctx, i)
+			if why == "" {
+				break
+			}
+			if err := c.ended(procs); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("node %s is not ready after %v: %s\n%s", c.Name(i), readyTimeout, why, c.tail(i))
+			case <-time.After(pollEvery):
+			}
 		}
 	}
 	return nil
 }
 
-func (c *Cluster) readyNode(ctx context.Context, i int, p *process) error {
-	why := "no answer yet"
-	for {
-		s, _, err := c.Replica(i).Status(ctx)
-		switch {
-		case err != nil:
-			why = err.Error()
-		case !s.Ready:
-			why = s.NotReady
-		case s.Leader == "":
-			why = "no leader"
-		default:
-			return nil
+// notReady says why a node takes no calls yet.
+func (c *Cluster) notReady(ctx context.Context, i int) string {
+	s, _, err := c.Replica(i).Status(ctx)
+	switch {
+	case err != nil:
+		return err.Error()
+	case !s.Ready:
+		return s.NotReady
+	case s.Leader == "":
+		return "no leader"
+	}
+	return ""
+}
+
+// ended reports a process that is gone.
+func (c *Cluster) ended(procs []*process) error {
+	for i, p := range procs {
+		if p == nil {
+			continue
 		}
 		select {
 		case <-p.done:
 			return fmt.Errorf("node %s ended: %v\n%s", c.Name(i), p.cmd.ProcessState, c.tail(i))
-		case <-ctx.Done():
-			return fmt.Errorf("node %s is not ready after %v: %s\n%s", c.Name(i), readyTimeout, why, c.tail(i))
-		case <-time.After(pollEvery):
+		default:
 		}
 	}
+	return nil
 }
 
 // tail is the end of a node's log.
