@@ -110,7 +110,9 @@ func (s *State) extendCall(cmd *Command, b *ExtendCall) Result {
 		return invalid("slice", "%d, the call has %d", b.Slice, c.Slice)
 	}
 	c = s.calls.edit(b.Call)
-	c.Alive = max(c.Alive, s.eventTime(cmd, c.Answered))
+	if c.Flags&FlagSilent == 0 {
+		c.Alive = max(c.Alive, s.eventTime(cmd, c.Answered))
+	}
 	c.dialogs(b.DialogA, b.DialogB, b.Media)
 	if b.Slice == c.Slice {
 		return Result{Grant: c.grant(min(c.Granted, longestSlice))}

@@ -117,7 +117,7 @@ func (s *State) move(from NodeID, incarnation uint64, to NodeID, toIncarnation u
 		c := s.calls.edit(id)
 		s.ix.remove(c)
 		c.Alive = s.alive(c)
-		c.Flags &^= FlagSilent
+		c.Flags |= FlagSilent // until its new owner has seen it alive
 		c.Owner, c.Incarnation = to, toIncarnation
 		c.Epoch++
 		// A long history keeps its first owners and its newest.
