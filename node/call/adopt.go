@@ -290,9 +290,32 @@ func (c *Call) probeDue(now time.Time) {
 func (c *Call) probed(now time.Time, side media.Side, status int) {
 	switch status {
 	case 481:
-		c.gone(now, side)
+		if c.probe.alive[side] || !c.unproven() {
+			c.gone(now, side)
+			return
+		}
+		c.missed(now, side)
 	case 408, 503: // no answer, or not even sent
 	default:
 		c.probe.alive[side] = true
 	}
+}
+
+// unproven reports that nothing shows that an adopted call is still there: no RTP,
+// and not a word from each of the legs.
+func (c *Call) unproven() bool {
+	p := &c.probe
+	return !p.since.IsZero() && !(p.alive[media.A] && p.alive[media.B]) && c.silentSince(p.since)
+}
+
+// missed: a leg is over and was so before the adoption, or since: its BYE came
+// while nobody was here. The call is charged to its last proof of life (ha.md 17).
+func (c *Call) missed(now time.Time, side media.Side) {
+	if c.phase != talking {
+		return
+	}
+	c.legs[side].closed = true
+	c.count(Reaped)
+	c.abortUpdate()
+	c.finish(now, &fsm.EndCall{How: fsm.EndDecision, Reason: fsm.EndReaped, By: fsm.ByCaller + fsm.Party(side)}, now)
 }

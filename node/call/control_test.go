@@ -67,6 +67,23 @@ func TestMailbox(t *testing.T) {
 	}
 }
 
+func TestAdoptedIsSilentUntilHeard(t *testing.T) {
+	bubble(t, "until both legs have answered a probe", "10", func(t *testing.T, w *world) {
+		w.connect()
+		w.restart(time.Second)
+		silent, err := w.node.control.Silent(t.Context(), 5*time.Second)
+		if err != nil || len(silent) != 1 {
+			t.Errorf("adopted: silent %v, %v", silent, err)
+		}
+		pause(11 * time.Second)
+		if silent, err = w.node.control.Silent(t.Context(), 5*time.Second); err != nil || len(silent) != 0 {
+			t.Errorf("probed: silent %v, %v", silent, err)
+		}
+		w.caller.sendBye()
+		w.over()
+	})
+}
+
 func TestServed(t *testing.T) {
 	bubble(t, "served and silent calls", "10", func(t *testing.T, w *world) {
 		w.connect()

@@ -52,12 +52,14 @@ func (c *Control) Served(ctx context.Context) ([]fsm.CallID, error) {
 
 // Silent returns the answered calls whose RTP has stopped on both sides for as
 // long as quiet, for the node's Beat (ha.md 17). A call that never had any is not
-// among them: its media may go past us.
+// among them: its media may go past us. An adopted call is, until something of it
+// has been heard.
 func (c *Control) Silent(ctx context.Context, quiet time.Duration) ([]fsm.CallID, error) {
 	since := time.Now().Add(-quiet)
 	var ids []fsm.CallID
 	err := c.gather(ctx, func(call *Call) {
-		if call.phase == talking && call.since.Before(since) && call.heard() && call.silentSince(since) {
+		stopped := call.since.Before(since) && call.heard() && call.silentSince(since)
+		if call.phase == talking && (stopped || call.unproven()) {
 			ids = append(ids, call.id)
 		}
 	})
