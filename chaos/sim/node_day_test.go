@@ -78,7 +78,10 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 	phones := d.Net.Host("customer", customer).Start()
 	for i, cfg := range loads {
 		cfg.Listen, cfg.Addr = phones.ListenPacket, at(customer, 5060+2*uint16(i))
-		customers.Go(func() { d.call(cfg) })
+		customers.Go(func() {
+			d.call(cfg)
+			beside.Go(func() { d.remain(ctx, cfg) })
+		})
 	}
 	d.strikeAll(s)
 	customers.Wait()
@@ -119,6 +122,17 @@ func (d *day) call(cfg load.CallersConfig) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.reports = append(d.reports, report)
+}
+
+// remain keeps a customer's phone on the line, who knows of no call any more.
+func (d *day) remain(ctx context.Context, cfg load.CallersConfig) {
+	phone, err := load.NewCarrier(load.CarrierConfig{Listen: cfg.Listen, Addr: cfg.Addr})
+	if err == nil {
+		err = phone.Run(ctx)
+	}
+	if err != nil {
+		d.t.Errorf("customer: %v", err)
+	}
 }
 
 // at returns the node with a service address.

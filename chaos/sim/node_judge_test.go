@@ -32,6 +32,7 @@ func (d *day) judge() {
 	if answered*10 < placed*7 && d.refusals == nil {
 		d.t.Errorf("only %d of %d calls were answered", answered, placed)
 	}
+	d.overcharged()
 	for _, o := range d.outcomes {
 		if why := d.wrong(o); why != "" {
 			d.t.Errorf("call %s at %s, from %v to %v: %s: status %d %q, talked %v",
@@ -45,7 +46,7 @@ func (d *day) wrong(o verdict) string {
 	switch {
 	case o.Answered() && o.Cut && !d.cuts && !d.stranded(o):
 		return "was cut"
-	case o.Answered() && o.ByeLost:
+	case o.Answered() && o.ByeLost && !d.absent(o):
 		return "its BYE was not answered with 200"
 	case o.Answered():
 		return ""
@@ -79,6 +80,34 @@ func (d *day) silent(o verdict) bool {
 		return slices.Contains(mute, b.Kind) && b.hits(name) && b.from <= o.heard && d.began(o) <= b.to+outage
 	})
 }
+
+// absent says whether the node of a call was away for longer than a BYE is
+// repeated.
+func (d *day) absent(o verdict) bool {
+	name := d.at(o.Target.Addr()).Host.Name()
+	return slices.ContainsFunc(d.blows, func(b blow) bool {
+		return b.hits(name) && b.to-b.from > 32*time.Second && b.from <= o.heard && d.began(o) <= b.to
+	})
+}
+
+// overcharged checks the records of calls whose BYE nobody heard: they last no
+// longer than the last proof of life, which comes every few seconds (ha.md 17).
+func (d *day) overcharged() {
+	d.t.Helper()
+	h := d.recorder.History()
+	byCall := map[string]fsm.CDR{}
+	for _, c := range h.Finals[0].CDRs {
+		byCall[c.SIPCallIDA] = c
+	}
+	for _, o := range d.outcomes {
+		if c := byCall[o.CallID]; o.ByeLost && c.Duration > o.Talk+proof {
+			d.t.Errorf("CDR %d of call %s, whose BYE nobody heard after %v, is charged for %v, reason %v", c.Seq, o.CallID, o.Talk, c.Duration, c.Reason)
+		}
+	}
+}
+
+// proof is how old the last proof of life of a call may be.
+const proof = 10 * time.Second
 
 // stranded says whether a call's node was away from the others for longer than
 // a grant of talk time may last (ha.md 10).

@@ -40,6 +40,9 @@ func TestNodeStories(t *testing.T) {
 			10s  power all for 4s
 			30s  power all for 200ms
 			50s  power all for 8s`},
+		// The BYEs of customers who had given up were charged as if they came when the
+		// node was back.
+		{"long absence", `10s kill follower for 75s`},
 		{"clocks", `
 			10s  clock n1 1h for 20s
 			35s  clock leader -1h for 20s
