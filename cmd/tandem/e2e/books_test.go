@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,8 +31,11 @@ func (l *lab) settled(limit time.Duration) *books {
 		var seen []uint64
 		for _, m := range l.nodes {
 			s, _, err := m.api.Status(l.t.Context())
-			if err != nil || s.Calls > 0 {
-				return false, fmt.Sprintf("%s: %d calls, %v", m.name, s.Calls, err)
+			if err != nil {
+				return false, fmt.Sprintf("%s: %v", m.name, err)
+			}
+			if s.Calls > 0 {
+				return false, fmt.Sprintf("%s: %d calls live:%s", m.name, s.Calls, live(l.t, m.api))
 			}
 			seen = append(seen, s.CDRs)
 		}
@@ -60,6 +64,20 @@ func (l *lab) settled(limit time.Duration) *books {
 		b.byCall[c.SIPCallIDA] = append(b.byCall[c.SIPCallIDA], *c)
 	}
 	return b
+}
+
+// live lists calls that are not over.
+func live(t *testing.T, c *client.Client) string {
+	var b strings.Builder
+	calls, err := c.Calls(t.Context(), client.CallQuery{Page: client.Page{Limit: 10}})
+	if err != nil {
+		return err.Error()
+	}
+	for _, x := range calls.Items {
+		fmt.Fprintf(&b, "\n  %s on %s, %s, started %v, answered %v, granted %v, epoch %d, %s", x.SIPCallID, x.Node, x.State,
+			x.Started, x.Answered, x.Granted, x.Epoch, x.ID)
+	}
+	return b.String()
 }
 
 func firstDifference(a, b []client.CDR) int {

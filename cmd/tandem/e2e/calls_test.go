@@ -19,7 +19,7 @@ func TestCalls(t *testing.T) {
 		talk time.Duration
 	}{"49": {7, 870 * time.Millisecond}, "44": {7, 2070 * time.Millisecond}, "1": {6, 3270 * time.Millisecond}} {
 		customers = append(customers, l.customers(traffic{
-			scenario: "customer", prefix: prefix, caller: "4420794600", cps: w.cps, calls: seconds * w.cps, talk: w.talk,
+			prefix: prefix, caller: "442079460000", cps: w.cps, calls: seconds * w.cps, talk: w.talk,
 		})...)
 	}
 	phones := l.finish(customers, time.Duration(seconds+20)*time.Second)

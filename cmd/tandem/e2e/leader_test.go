@@ -57,7 +57,7 @@ func TestLeaderKilled(t *testing.T) {
 	seconds := length(16, 60)
 	begun := time.Now()
 	customers := l.customers(traffic{
-		scenario: "customer", prefix: "49", caller: "4420794600", cps: cps, calls: seconds * cps, talk: 1500 * time.Millisecond,
+		prefix: "49", caller: "442079460000", cps: cps, calls: seconds * cps, talk: 1500 * time.Millisecond,
 		args: []string{"-max_invite_retrans", "6", "-max_non_invite_retrans", "10"},
 	})
 	var outages []outage

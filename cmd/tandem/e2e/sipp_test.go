@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"bufio"
+	"cmp"
 	"embed"
 	"fmt"
 	"os"
@@ -59,16 +60,17 @@ func sippArgs() []string {
 	}
 }
 
-// sipp starts a run. name is unique in the lab; args are the remote address and
-// what else the scenario needs.
-func (l *lab) sipp(name, scenario, ip string, port int, args ...string) *sipp {
+// sipp starts a run. name is unique in the lab; edit puts times into the scenario,
+// where sipp takes no variables; args are the remote address and what else the
+// scenario needs.
+func (l *lab) sipp(name, scenario string, edit *strings.Replacer, ip string, port int, args ...string) *sipp {
 	l.t.Helper()
 	text, err := scenarios.ReadFile("testdata/" + scenario + ".xml")
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	s := &sipp{l: l, logs: filepath.Join(l.dir, name+".calls"), errs: filepath.Join(l.dir, name+".err")}
-	file := l.file(name+".xml", "%s", text)
+	file := l.file(name+".xml", "%s", edit.Replace(string(text)))
 	all := append(sippArgs(), "-sf", file, "-log_file", s.logs, "-error_file", s.errs,
 		"-i", ip, "-p", strconv.Itoa(port), "-mi", ip, "-mp", strconv.Itoa(port+mediaOffset))
 	s.born = time.Now()
@@ -89,16 +91,16 @@ const mediaOffset = 10_000
 // vendor starts a carrier.
 func (l *lab) vendor(scenario string, args ...string) *sipp {
 	l.t.Helper()
-	s := l.sipp("vendor-"+scenario, scenario, vendorIP, vendorPort, args...)
+	s := l.sipp("vendor-"+scenario, scenario, strings.NewReplacer(), vendorIP, vendorPort, args...)
 	l.listening(vendorIP, vendorPort)
 	return s
 }
 
 // traffic is what customers are to do.
 type traffic struct {
-	scenario string
-	prefix   string        // of callees
-	caller   string        // or the beginning of callers
+	scenario string // empty: customer
+	prefix   string // of callees
+	caller   string
 	cps      int           // over all nodes
 	calls    int           // over all nodes
 	talk     time.Duration // from answer to BYE
@@ -118,10 +120,11 @@ func (l *lab) customers(c traffic) []*sipp {
 		// A rate of cps/3 as so many calls in three seconds.
 		args := append([]string{
 			m.sip(), "-key", "prefix", c.prefix, "-key", "caller", c.caller, "-m", strconv.Itoa(share),
-			"-r", strconv.Itoa(c.cps), "-rp", strconv.Itoa(1000 * len(l.nodes)), "-d", strconv.Itoa(int(c.talk.Milliseconds())),
+			"-r", strconv.Itoa(c.cps), "-rp", strconv.Itoa(1000 * len(l.nodes)),
 		}, c.args...)
 		name := fmt.Sprintf("customer%d-%s", l.runs, m.name)
-		out = append(out, l.sipp(name, c.scenario, customerIP, customerPort+100*l.runs+10*i, args...))
+		edit := strings.NewReplacer("TALK", strconv.Itoa(int(c.talk.Milliseconds())))
+		out = append(out, l.sipp(name, cmp.Or(c.scenario, "customer"), edit, customerIP, customerPort+100*l.runs+10*i, args...))
 	}
 	return out
 }
