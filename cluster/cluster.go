@@ -143,7 +143,7 @@ func (c *Cluster) openRaft() error {
 			Stream:  raftStream{&raftListener{Listener: l, addr: advertised(c.cfg.Advertise), conns: map[*raftConn]bool{}}, c.cfg.Network},
 			MaxPool: 4, MaxRPCsInFlight: 1, Timeout: 2 * time.Second, Logger: logger,
 		}),
-		disk: c.disk, self: raft.ServerID(c.cfg.ID), addr: raft.ServerAddress(c.cfg.Advertise),
+		disk: c.disk, gate: newRaftGate(), self: raft.ServerID(c.cfg.ID), addr: raft.ServerAddress(c.cfg.Advertise),
 		peer: c.addrOf, hinted: map[string]*commitHint{},
 	}
 	cached, err := raft.NewLogCache(logCache, c.disk)
@@ -221,6 +221,7 @@ func (c *Cluster) handOver() {
 
 // closeRaft stops raft and its transport.
 func (c *Cluster) closeRaft() error {
+	c.link.gate.close()
 	err := c.raft.Shutdown().Error()
 	c.link.stopHints()
 	c.link.CloseStreams()
@@ -255,6 +256,9 @@ func (c *Cluster) watchLeader(ctx context.Context) {
 		info := observe(c.raft)
 		if c.leader.set(info) {
 			c.electing.Add(1)
+			if info.id != c.cfg.ID {
+				c.link.gate.release()
+			}
 			c.log.Info("leader", "node", info.id)
 			c.cfg.Notify(Event{Kind: EventLeader, Node: info.id, Text: info.addr})
 		}

@@ -95,6 +95,7 @@ var errMuted = errors.New("muted: a write to the log hangs")
 type raftLink struct {
 	*raft.NetworkTransport
 	disk *diskGuard
+	gate *raftGate
 
 	self   raft.ServerID
 	addr   raft.ServerAddress
@@ -121,7 +122,13 @@ func (l *raftLink) AppendEntries(id raft.ServerID, target raft.ServerAddress, ar
 	if l.muted() {
 		return errMuted
 	}
-	return l.NetworkTransport.AppendEntries(id, target, args, resp)
+	if !isHeartbeat(args) {
+		l.gate.wait(id)
+		return l.NetworkTransport.AppendEntries(id, target, args, resp)
+	}
+	err := l.NetworkTransport.AppendEntries(id, target, args, resp)
+	l.gate.heard(id, err)
+	return err
 }
 
 func (l *raftLink) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
