@@ -34,7 +34,9 @@ func (a *app) benchCommand() *cobra.Command {
 		err = bench.Run(cmd.Context(), bench.Config{
 			Exe: exe, Steps: *cps, Each: *each, Talk: *talk, RTP: *rtp, Held: *held,
 			Report: func(r bench.Result) {
-				results = append(results, r)
+				if results = append(results, r); r.CPS == 0 {
+					return
+				}
 				fmt.Fprintf(a.errOut, "%g calls/s: %d calls, %d failed\n", r.CPS, r.Calls, r.Failed)
 			},
 		})
@@ -55,7 +57,9 @@ func benchColumns() []render.Column[bench.Result] {
 		col("SETUP P50", func(r R) any { return micros(r.SetupP50) }),
 		col("P99", func(r R) any { return micros(r.SetupP99) }),
 		col("MAX", func(r R) any { return micros(r.SetupMax) }),
+		col("CORES", func(r R) any { return fmt.Sprintf("%.2f", r.CPU) }),
 		col("CPU PER CALL", func(r R) any { return micros(r.CPUPer) }),
+		col("EVENTS/S", func(r R) any { return orNone(uint64(r.Events)) }),
 		col("ENTRIES/S", func(r R) any { return orNone(uint64(r.Entries)) }),
 		col("BYTES PER HELD CALL", func(r R) any { return orNone(uint64(max(0, r.MemoryPer))) }),
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -74,6 +75,7 @@ func explain(err error) *failure {
 	var problem *client.Problem
 	var away *client.UnreachableError
 	var file *config.Error
+	var stranger x509.UnknownAuthorityError
 	switch {
 	case errors.Is(err, errSilent):
 		return &failure{Code: exitFailed}
@@ -81,6 +83,11 @@ func explain(err error) *failure {
 		return f
 	case errors.As(err, &problem):
 		return explainProblem(err, problem)
+	case errors.As(err, &stranger):
+		return &failure{
+			Code: exitUnreachable, What: "the node's certificate is not of a known CA", Why: err.Error(),
+			Next: "--ca FILE with the cluster's ca.pem (TANDEM_CA)",
+		}
 	case errors.As(err, &away):
 		return &failure{
 			Code: exitUnreachable, What: strings.TrimSuffix(err.Error(), away.Error()) + "no node answers at " + strings.Join(away.Addrs, ", "),

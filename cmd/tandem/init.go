@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"tandem/cmd/tandem/settings"
+	"tandem/node"
+	"tandem/node/config"
 	"tandem/node/setup"
 )
 
@@ -62,7 +64,11 @@ func (a *app) initialized(dir string, made setup.Made) error {
 	if made.Token == "" {
 		fmt.Fprintf(&b, "next: copy the directories to their machines and start the nodes, they join by themselves\n")
 	} else {
-		fmt.Fprintf(&b, "administrator's token, shown this once:\n  export TANDEM_TOKEN=%s TANDEM_ADDR=%s\n", made.Token, apis(made.Nodes))
+		fmt.Fprintf(&b, "administrator's token, shown this once:\n  export TANDEM_TOKEN=%s TANDEM_ADDR=%s", made.Token, apis(made.Nodes))
+		if !(config.HTTP{Listen: made.Nodes[0].API}).Loopback() {
+			fmt.Fprintf(&b, " TANDEM_CA=%s", settings.Quote(filepath.Join(dir, "cluster", node.FileCA)))
+		}
+		fmt.Fprintln(&b)
 		fmt.Fprintf(&b, "next: start the nodes, then: tandem status\n")
 	}
 	_, err := fmt.Fprint(a.out, b.String())

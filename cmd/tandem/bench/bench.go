@@ -35,7 +35,8 @@ type Config struct {
 	Talk  time.Duration
 	RTP   bool
 	Held  int // calls that are held at once for the figure of memory; 0: none
-	// Report is called with each result as it is there.
+	// Report is called with each result as it is there. The first is that of a
+	// cluster that rests: 0 calls a second.
 	Report func(Result)
 	Nodes  []netip.Addr // nil: 127.0.0.21 to 23
 }
@@ -48,8 +49,10 @@ type Result struct {
 	SetupP50  time.Duration `json:"setup_p50_ns"`
 	SetupP99  time.Duration `json:"setup_p99_ns"`
 	SetupMax  time.Duration `json:"setup_max_ns"`
-	CPUPer    time.Duration `json:"cpu_per_call_ns"` // all nodes
-	Entries   float64       `json:"entries_per_second"`
+	CPU       float64       `json:"cpu"` // cores that all nodes were busy with
+	CPUPer    time.Duration `json:"cpu_per_call_ns"`
+	Events    float64       `json:"events_per_second"`         // committed commands
+	Entries   float64       `json:"entries_per_second"`        // of the log; an entry holds a batch of commands
 	MemoryPer int64         `json:"memory_per_call,omitempty"` // bytes, all nodes; only of held calls
 }
 
@@ -59,6 +62,9 @@ const (
 	holdRate = 100.0 // calls a second while held calls are built up
 	settle   = 2 * time.Second
 	idleWait = 30 * time.Second
+	restTime = 3 * time.Second
+	// A call that is answered commits four commands: start, ring, answer, end.
+	eventsPerCall = 4
 )
 
 func loopback(last byte) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, last}) }
@@ -91,6 +97,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, answering()) }()
+	r, err := rest(ctx, cfg, c)
+	if err != nil {
+		return err
+	}
+	cfg.Report(r)
 	for _, cps := range cfg.Steps {
 		r, err := step(ctx, cfg, c, cps)
 		if err != nil {
@@ -101,7 +112,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if cfg.Held == 0 {
 		return nil
 	}
-	r, err := held(ctx, cfg, c)
+	r, err = held(ctx, cfg, c)
 	if err == nil {
 		cfg.Report(r)
 	}
@@ -173,6 +184,25 @@ func (cfg Config) callers(c *local.Cluster, cps float64, calls int, talk time.Du
 	})
 }
 
+// rest measures what the nodes spend when there is nothing to do.
+func rest(ctx context.Context, cfg Config, c *local.Cluster) (Result, error) {
+	before, err := commits(ctx, c)
+	if err != nil {
+		return Result{}, err
+	}
+	cpu, t := c.CPU(), time.NewTimer(min(cfg.Each, restTime))
+	defer t.Stop()
+	began := time.Now()
+	select {
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	case <-t.C:
+	}
+	spent, took := c.CPU()-cpu, time.Since(began)
+	after, err := commits(ctx, c)
+	return Result{CPU: spent.Seconds() / took.Seconds(), Entries: float64(after-before) / took.Seconds()}, err
+}
+
 // step places calls at a rate and divides what the nodes spent by them.
 func step(ctx context.Context, cfg Config, c *local.Cluster, cps float64) (Result, error) {
 	callers, err := cfg.callers(c, cps, max(1, int(cps*cfg.Each.Seconds())), cfg.Talk)
@@ -204,7 +234,8 @@ func step(ctx context.Context, cfg Config, c *local.Cluster, cps float64) (Resul
 	return Result{
 		CPS: cps, Calls: report.Placed, Failed: report.Failed() + report.Cut + report.ByesLost,
 		SetupP50: report.SetupP50, SetupP99: report.SetupP99, SetupMax: report.SetupMax,
-		CPUPer: spent / time.Duration(max(1, report.Completed)), Entries: float64(after-before) / took.Seconds(),
+		CPU: spent.Seconds() / took.Seconds(), CPUPer: spent / time.Duration(max(1, report.Completed)),
+		Events: eventsPerCall * float64(report.Completed) / took.Seconds(), Entries: float64(after-before) / took.Seconds(),
 	}, nil
 }
 

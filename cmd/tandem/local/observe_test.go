@@ -22,10 +22,10 @@ func TestCharged(t *testing.T) {
 		t.Error(err)
 	}
 	for name, spoil := range map[string]func(*client.CDR){
-		"fee is 0.015226":         func(r *client.CDR) { r.Fee++ },
-		"cost is 0.013759":        func(r *client.CDR) { r.Cost-- },
+		"fee is 0.015226":          func(r *client.CDR) { r.Fee++ },
+		"cost is 0.013759":         func(r *client.CDR) { r.Cost-- },
 		"fee is 0.015225 for 1m2s": func(r *client.CDR) { r.Duration = client.Seconds(62 * time.Second) },
-		"want 0.00":               func(r *client.CDR) { r.Rate = nil },
+		"want 0.00":                func(r *client.CDR) { r.Rate = nil },
 	} {
 		r := good
 		spoil(&r)
