@@ -30,15 +30,19 @@ const (
 )
 
 // applied notes an entry's time. A clock that runs is set by entries that come as
-// they are made, and not by those that are replayed. A leader's own entries come
-// back after their commit: they would set it back by as much each time.
+// they are made, and not by those that are replayed. It follows a late one back
+// by no more than twice what the leader may slew: what an entry waited on its way
+// is no time that has not passed. A leader's own entries come back after their
+// commit and are not looked at.
 func (c *logClock) applied(at int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at *= micro
 	c.newest = max(c.newest, at)
 	if c.live && at > c.stamped && at > c.running()-maxOnTheWay.Nanoseconds() {
-		c.at, c.seen = at, time.Now()
+		now := time.Now()
+		back := 2 * now.Sub(c.seen).Nanoseconds() / slewDivisor
+		c.at, c.seen = max(at, c.running()-back), now
 	}
 }
 
