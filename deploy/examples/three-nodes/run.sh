@@ -31,7 +31,10 @@ done
 
 echo "starting, logs in $data/*.log"
 for _ in {1..60}; do
-	"$tandem" status --quiet 2>/dev/null && break
+	for n in 0 1 2; do
+		kill -0 "${pids[n]}" 2>/dev/null || { tail -n 3 "$data/n$((n + 1)).log"; exit 1; }
+	done
+	"$tandem" param list --quiet >/dev/null 2>&1 && break # answers when the first token is stored
 	sleep 0.5
 done
 "$tandem" apply -f "$here/objects.toml"
