@@ -137,3 +137,14 @@ func BenchmarkSnapshotWrite(b *testing.B) {
 		v.Release()
 	}
 }
+
+// BenchmarkPage lists a hundred of a hundred thousand accounts: Apply waits
+// meanwhile.
+func BenchmarkPage(b *testing.B) {
+	s, _ := large(b, 100_000, 1000, 1)
+	for b.Loop() {
+		if len(s.Accounts("a5", 100)) != 100 {
+			b.Fatal("no page")
+		}
+	}
+}

@@ -57,7 +57,7 @@ func (s *State) build() {
 	})
 	s.lists = newTable(text(recordNumberList, (*NumberList).fields))
 	s.blocks = newTable(shape[fraud.Key, Block]{
-		kind: recordBlock, key: numberKey, value: (*Block).fields, order: fraud.Key.Compare,
+		kind: recordBlock, key: numberKey, value: (*Block).fields, order: fraud.Key.Compare, paged: true,
 	})
 	s.windows = newTable(shape[fraud.Key, fraud.Window]{
 		kind: recordWindow, key: numberKey, value: (*fraud.Window).Fields, order: fraud.Key.Compare,
@@ -91,7 +91,7 @@ func (s *State) build() {
 // text is the shape of records that are known by a name.
 func text[V any](kind recordKind, value func(*V, *wire.Codec)) shape[string, V] {
 	return shape[string, V]{
-		kind: kind, value: value, order: strings.Compare,
+		kind: kind, value: value, order: strings.Compare, paged: true,
 		key: func(k *string, c *wire.Codec) { name(c, k) },
 	}
 }

@@ -18,8 +18,9 @@ type table[K comparable, V any] struct {
 	layers []layer[K, V] // a key counts in the highest layer that has it; never empty
 	frozen int           // layers[:frozen] belong to views; below len(layers)
 	count  int
-	sum    sum128 // of all records' hashes, as of the last rehash
-	dirty  []K    // records that were written since; may name some twice, or removed ones
+	sum    sum128    // of all records' hashes, as of the last rehash
+	dirty  []K       // records that were written since; may name some twice, or removed ones
+	ranks  *ranks[K] // nil unless the shape is paged
 }
 
 // shape describes the records of a table: how they are named, ordered and
@@ -29,6 +30,7 @@ type shape[K comparable, V any] struct {
 	order func(a, b K) int
 	key   func(*K, *wire.Codec)
 	value func(*V, *wire.Codec)
+	paged bool // people list it: its keys are kept in order
 }
 
 type layer[K comparable, V any] struct {
@@ -44,7 +46,11 @@ type record[V any] struct {
 }
 
 func newTable[K comparable, V any](s shape[K, V]) *table[K, V] {
-	return &table[K, V]{shape: s, layers: []layer[K, V]{{records: map[K]*record[V]{}}}}
+	t := &table[K, V]{shape: s, layers: []layer[K, V]{{records: map[K]*record[V]{}}}}
+	if s.paged {
+		t.ranks = &ranks[K]{order: s.order}
+	}
+	return t
 }
 
 // find returns the record of k and its layer, -1 when no layer has it. The
@@ -112,6 +118,9 @@ func (t *table[K, V]) put(k K, v V) *V {
 	t.insert(k, r, max(i, t.frozen))
 	t.dirty = append(t.dirty, k)
 	t.count++
+	if t.ranks != nil {
+		t.ranks.add(k)
+	}
 	return &r.value
 }
 
@@ -123,6 +132,9 @@ func (t *table[K, V]) remove(k K) bool {
 	}
 	t.sum = t.sum.sub(r.sum)
 	t.count--
+	if t.ranks != nil {
+		t.ranks.remove(k)
+	}
 	for i := len(t.layers) - 1; i >= t.frozen; i-- {
 		delete(t.layers[i].records, k)
 	}
@@ -225,8 +237,23 @@ func keysOf[K comparable, V any](layers []layer[K, V], count int, order func(a, 
 }
 
 // page returns copies of at most limit values behind a key, in order of keys.
-// It looks at every record once and keeps only the page.
 func (t *table[K, V]) page(after *K, limit int, keep func(*V) bool) []V {
+	if t.ranks == nil {
+		return t.search(after, limit, keep)
+	}
+	var out []V
+	t.ranks.above(after, func(k K) bool {
+		if v := t.get(k); keep == nil || keep(v) {
+			out = append(out, *v)
+		}
+		return len(out) < limit
+	})
+	return out
+}
+
+// search is page without ranks: it looks at every record once and keeps only the
+// page.
+func (t *table[K, V]) search(after *K, limit int, keep func(*V) bool) []V {
 	heap := agenda[K, *V]{order: func(a, b K) int { return t.order(b, a) }} // the last key on top
 	t.each(func(k K, v *V) {
 		if after != nil && t.order(k, *after) <= 0 || keep != nil && !keep(v) {
