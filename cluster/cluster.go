@@ -259,7 +259,7 @@ func (c *Cluster) watchLeader(ctx context.Context) {
 			if info.id != c.cfg.ID {
 				c.link.gate.release()
 			}
-			c.log.Info("leader", "node", info.id)
+			c.log.Debug("leader", "node", info.id)
 			c.cfg.Notify(Event{Kind: EventLeader, Node: info.id, Text: info.addr})
 		}
 		select {

@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 )
 
 // newRaftLogger makes raft write to slog.
@@ -21,17 +23,63 @@ func newRaftLogger(l *slog.Logger) hclog.Logger {
 
 type raftLog struct{ *slog.Logger }
 
-// Accept implements hclog.SinkAdapter. Raft calls every lost connection an
-// error; for an operator it is a warning at most, and a commit hint that came
-// too early is nothing at all.
+// Accept implements hclog.SinkAdapter. What raft tells of its own steps is for
+// debugging: who leads and who is away is told by the cluster's events. Raft
+// calls every lost connection an error; for an operator it is a warning at most.
 func (r raftLog) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
-	switch {
-	case strings.HasPrefix(msg, "failed to get previous log"):
-	case level >= hclog.Warn:
+	if level >= hclog.Warn && !routine(msg) {
 		to = slog.LevelWarn
-	case level == hclog.Info:
-		to = slog.LevelInfo
 	}
-	r.Log(context.Background(), to, "raft: "+msg, args...)
+	ctx := context.Background()
+	if !r.Enabled(ctx, to) {
+		return
+	}
+	for i := 1; i < len(args); i += 2 {
+		if args[i-1] == slog.TimeKey {
+			args[i-1] = "took" // slog's own key must not come twice
+		}
+		args[i] = plain(args[i])
+	}
+	r.Log(ctx, to, "raft: "+msg, args...)
+}
+
+// routine tells the warnings that come several times a second while a node is
+// away, or once whenever one comes back. Raft says "failed to contact" and
+// "heartbeat timeout reached" beside them, once for each loss.
+func routine(msg string) bool {
+	for _, prefix := range []string{
+		"Election timeout reached",
+		"failed to make requestVote RPC",
+		"failed to heartbeat to",
+		"failed to appendEntries to",
+		"failed to pipeline appendEntries",
+		"failed to get previous log", // a commit hint that came too early
+		"appendEntries rejected",
+		"rejecting vote request since we have a leader",
+		"rejecting pre-vote request since we have a leader",
+	} {
+		if strings.HasPrefix(msg, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// plain makes a value of raft's readable in JSON: hclog formats late, slog does
+// not know String methods.
+func plain(v any) any {
+	switch v := v.(type) {
+	case hclog.Format:
+		if len(v) > 0 {
+			return fmt.Sprintf(fmt.Sprint(v[0]), v[1:]...)
+		}
+	case raft.Server:
+		return string(v.ID)
+	case error:
+		return v.Error()
+	case fmt.Stringer:
+		return v.String()
+	}
+	return v
 }

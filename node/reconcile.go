@@ -210,7 +210,7 @@ func (n *Node) buildRates(table string, version uint64) {
 		return
 	}
 	n.replica.install(built)
-	n.log.Info("rate table built", "table", table, "version", version, "took", time.Since(start))
+	n.log.Debug("rate table built", "table", table, "version", version, "took", time.Since(start))
 }
 
 // install hands a built rate index to the state.
