@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -166,7 +167,7 @@ func rateText(r *client.CallRate) any {
 	if r == nil {
 		return nil
 	}
-	text := fmt.Sprintf("%s/min for %s", r.Price, firstOf(r.Prefix, "all"))
+	text := fmt.Sprintf("%s/min for %s", r.Price, cmp.Or(r.Prefix, "all"))
 	if r.Area != "" {
 		text += fmt.Sprintf(" %q", r.Area)
 	}

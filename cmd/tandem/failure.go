@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -77,8 +78,6 @@ func explain(err error) *failure {
 	var file *config.Error
 	var stranger x509.UnknownAuthorityError
 	switch {
-	case errors.Is(err, errSilent):
-		return &failure{Code: exitFailed}
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &problem):
@@ -119,11 +118,11 @@ func explainProblem(err error, p *client.Problem) *failure {
 	case client.CodeNoLeader, client.CodeTimeout, client.CodeBusy:
 		f.Code = exitNoLeader
 	case client.CodeUnauthorized:
-		f.Next = firstOf(f.Next, "--token tandem_<id>_<secret> (TANDEM_TOKEN); tandem init printed the first one")
+		f.Next = cmp.Or(f.Next, "--token tandem_<id>_<secret> (TANDEM_TOKEN); tandem init printed the first one")
 	case client.CodeConflict:
-		f.Next = firstOf(f.Next, "change what stands in the way first, then repeat")
+		f.Next = cmp.Or(f.Next, "change what stands in the way first, then repeat")
 	case client.CodeInvalid:
-		f.Next = firstOf(f.Next, "correct it and repeat; nothing was changed")
+		f.Next = cmp.Or(f.Next, "correct it and repeat; nothing was changed")
 	}
 	lines := make([]string, 0, len(p.Errors))
 	for i, e := range p.Errors {
@@ -152,13 +151,6 @@ func fieldText(e client.FieldError) string {
 		text += fmt.Sprintf(" %s %q ", e.Column, e.Value)
 	}
 	return text + " " + e.Message
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // notFound takes a 404 out of an error when an object may be missing.

@@ -13,7 +13,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,12 +30,12 @@ var version = ""
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
 	a := &app{
 		in: os.Stdin, out: os.Stdout, errOut: os.Stderr, env: os.Getenv,
 		terminal: isTerminal(os.Stdout), unicode: speaksUnicode(os.Getenv),
 	}
 	code := a.run(ctx, os.Args[1:])
-	stop()
 	os.Exit(code)
 }
 
@@ -57,7 +57,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.errOut)
 	started := false
-	root.PersistentPreRunE = func(*cobraCommand, []string) error {
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		started = true
 		return a.flags.complete(a.env)
 	}
@@ -75,9 +75,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 			f.Why = "usage: " + cmd.UseLine()
 		}
 	}
-	if f.What != "" {
-		fmt.Fprint(a.errOut, f.text(a.printer()))
-	}
+	fmt.Fprint(a.errOut, f.text(a.printer()))
 	return f.Code
 }
 
@@ -107,6 +105,3 @@ func speaksUnicode(env func(string) string) bool {
 	}
 	return false
 }
-
-// errSilent ends a command whose failure has been told already.
-var errSilent = errors.New("failed")

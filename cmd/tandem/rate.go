@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -237,7 +238,7 @@ func notImported(file string, err error) error {
 	if f.Why == "" {
 		f.Why = p.Detail
 	}
-	f.Next = firstOf(f.Next, "correct the rows, then try it with --dry-run")
+	f.Next = cmp.Or(f.Next, "correct the rows, then try it with --dry-run")
 	return f
 }
 

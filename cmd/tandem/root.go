@@ -17,8 +17,6 @@ import (
 	"tandem/node/api/client"
 )
 
-type cobraCommand = cobra.Command
-
 // globals are the flags of all commands. Each may come from the environment
 // too: --addr from TANDEM_ADDR and so on; the flag wins.
 type globals struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -111,7 +112,7 @@ func simulated(p render.Printer, s client.Simulation) string {
 		line("account", "%s through %s, %s %s available", s.Account, s.Ingress, p.Text(s.Available), s.Currency)
 	}
 	if s.Callee != "" {
-		line("numbers", "%s calls %s", firstOf(s.Caller, "anonymous"), s.Callee)
+		line("numbers", "%s calls %s", cmp.Or(s.Caller, "anonymous"), s.Callee)
 	}
 	if r := s.Rate; r != nil {
 		line("sell", "%s %q  table %s version %d  %s %s/min  %d/%d  -> funds for %s, first slice %s", r.Prefix, r.Area, r.Table, r.Version,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -58,7 +59,7 @@ func greeting(c config.Config) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "tandem %s, node %s (%s)\n", buildVersion(), c.Node.Name, c.Node.Role)
 	fmt.Fprintf(&b, "  data     %s\n", c.Node.DataDir)
-	fmt.Fprintf(&b, "  cluster  %s, with %s\n", c.Advertise(), firstOf(strings.Join(c.Cluster.Join, ", "), "nobody else"))
+	fmt.Fprintf(&b, "  cluster  %s, with %s\n", c.Advertise(), cmp.Or(strings.Join(c.Cluster.Join, ", "), "nobody else"))
 	for _, s := range c.Address {
 		fmt.Fprintf(&b, "  sip      %s:%d %s, media %s\n", s.IP, c.SIP.Port, strings.Join(c.SIP.Transports, "+"), c.Media.Ports)
 	}

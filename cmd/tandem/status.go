@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -68,13 +69,13 @@ func summary(p render.Printer, s client.Status) string {
 		health = p.Bad(health)
 	}
 	line("cluster", "%s   %s   survives %s   %s", s.Cluster, health, count(s.Survives, "more node failure"), s.Version)
-	line("leader", "%s   term %d   index %s   %d of %d voters up", firstOf(s.Leader, "none"), s.Term, p.Text(s.Commit), s.VotersUp, s.Voters)
+	line("leader", "%s   term %d   index %s   %d of %d voters up", cmp.Or(s.Leader, "none"), s.Term, p.Text(s.Commit), s.VotersUp, s.Voters)
 	line("calls", "%s live   %s   %s", p.Text(s.Calls), count(s.CDRs, "CDR"), count(s.Transfers, "transfer"))
 	line("objects", "%s   %s   %s   %s", count(s.Accounts, "account"), count(s.Gateways, "gateway"),
 		count(s.Tables, "rate table"), count(s.Blocked, "blocked number"))
 	asked := s.Node + " takes calls"
 	if !s.Ready {
-		asked = p.Warn(s.Node + " takes no calls: " + firstOf(s.NotReady, "not ready"))
+		asked = p.Warn(s.Node + " takes no calls: " + cmp.Or(s.NotReady, "not ready"))
 	}
 	line("asked", "%s", asked)
 	return b.String()

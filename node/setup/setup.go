@@ -89,10 +89,8 @@ func Run(cfg Config, now time.Time) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
-	for _, n := range cfg.Nodes {
-		if _, err := os.Lstat(filepath.Join(dir, n.Name)); err == nil {
-			return Made{}, fmt.Errorf("%s: %w", filepath.Join(dir, n.Name), ErrExists)
-		}
+	if err := cfg.check(old); err != nil {
+		return Made{}, err
 	}
 	made := Made{}
 	root := filepath.Join(dir, dirCluster)
@@ -114,6 +112,26 @@ func Run(cfg Config, now time.Time) (Made, error) {
 		made.Nodes = append(made.Nodes, m)
 	}
 	return made, nil
+}
+
+// check finds what is wrong before anything is made: a cluster that was half
+// made would have a token that nobody was told.
+func (cfg *Config) check(old []string) error {
+	names := map[string]bool{}
+	for _, n := range cfg.Nodes {
+		if names[n.Name] {
+			return fmt.Errorf("node %s is given twice", n.Name)
+		}
+		names[n.Name] = true
+		dir := filepath.Join(cfg.Dir, n.Name)
+		if _, err := os.Lstat(dir); err == nil {
+			return fmt.Errorf("%s: %w", dir, ErrExists)
+		}
+		if _, err := config.Parse(filepath.Join(dir, fileConfig), cfg.text(n, dir, old)); err != nil {
+			return fmt.Errorf("node %s: %w", n.Name, err)
+		}
+	}
+	return nil
 }
 
 // members returns the cluster addresses of the nodes that are there already.

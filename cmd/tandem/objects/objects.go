@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -118,30 +117,9 @@ func Parse(name string, text []byte) (Document, error) {
 		err = doc.validate()
 	}
 	if err != nil {
-		return Document{}, located(name, err)
+		return Document{}, config.Located(name, err)
 	}
 	return doc, nil
-}
-
-// located says where in the file an error is.
-func located(name string, err error) error {
-	var strict *toml.StrictMissingError
-	var bad *toml.DecodeError
-	switch {
-	case errors.As(err, &strict) && len(strict.Errors) > 0:
-		first := strict.Errors[0]
-		row, _ := first.Position()
-		return &config.Error{
-			File: name, Line: row, Key: strings.Join(first.Key(), "."), Problem: "unknown key", Excerpt: first.String(),
-		}
-	case errors.As(err, &bad):
-		row, _ := bad.Position()
-		return &config.Error{
-			File: name, Line: row, Key: strings.Join(bad.Key(), "."),
-			Problem: strings.TrimPrefix(bad.Error(), "toml: "), Excerpt: bad.String(),
-		}
-	}
-	return &config.Error{File: name, Problem: err.Error()}
 }
 
 // validate finds what the API would not: objects without a name, and names that
