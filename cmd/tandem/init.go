@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -38,8 +39,12 @@ func (a *app) initCommand() *cobra.Command {
 			cfg.Nodes = append(cfg.Nodes, setup.Node{Name: name, IP: addr})
 		}
 		made, err := setup.Run(cfg, time.Now())
-		if err != nil {
-			return fmt.Errorf("nothing was started: %w", err)
+		var file *config.Error
+		switch {
+		case errors.As(err, &file):
+			return &failure{Code: exitFailed, What: "nothing was made: " + file.Key + ": " + file.Problem, Next: "give other --nodes"}
+		case err != nil:
+			return fmt.Errorf("nothing was made: %w", err)
 		}
 		return a.initialized(*dir, made)
 	}

@@ -147,7 +147,7 @@ func Parse(name string, text []byte) (Config, error) {
 	var c Config
 	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
-		return Config{}, decodeError(name, text, err)
+		return Config{}, Located(name, err)
 	}
 	if err := c.complete(); err != nil {
 		return Config{}, err
@@ -163,7 +163,9 @@ func Parse(name string, text []byte) (Config, error) {
 	return c, nil
 }
 
-func decodeError(name string, text []byte, err error) error {
+// Located says where in a file the TOML decoder found an error, and what is wrong
+// in words of the file.
+func Located(name string, err error) *Error {
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) && len(strict.Errors) > 0 {
 		first := strict.Errors[0]
@@ -176,12 +178,42 @@ func decodeError(name string, text []byte, err error) error {
 	var bad *toml.DecodeError
 	if errors.As(err, &bad) {
 		row, _ := bad.Position()
+		said := strings.TrimPrefix(bad.Error(), "toml: ")
+		problem := inWords(said)
 		return &Error{
 			File: name, Line: row, Key: strings.Join(bad.Key(), "."),
-			Problem: strings.TrimPrefix(bad.Error(), "toml: "), Excerpt: bad.String(),
+			Problem: problem, Excerpt: strings.Replace(bad.String(), said, problem, 1),
 		}
 	}
 	return &Error{File: name, Problem: err.Error()}
+}
+
+// inWords turns the decoder's "cannot decode TOML string into struct field
+// config.Cluster.Expect of type int" into "is of the kind string, want a whole
+// number".
+func inWords(said string) string {
+	rest, ok := strings.CutPrefix(said, "cannot decode TOML ")
+	got, target, cut := strings.Cut(rest, " into ")
+	if !ok || !cut {
+		return said
+	}
+	if i := strings.LastIndex(target, " of type "); i >= 0 {
+		target = target[i+len(" of type "):]
+	}
+	problem := "is of the kind " + got
+	switch {
+	case strings.HasPrefix(target, "[]"):
+		problem += ", want a list"
+	case strings.HasPrefix(target, "int"), strings.HasPrefix(target, "uint"):
+		problem += ", want a whole number"
+	case target == "bool":
+		problem += ", want true or false"
+	case target == "string":
+		problem += ", want a text in quotes"
+	case strings.HasPrefix(target, "struct"), strings.HasPrefix(target, "map["):
+		problem += ", want a table"
+	}
+	return problem
 }
 
 // complete fills in the defaults.

@@ -45,7 +45,9 @@ func TestBadFiles(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"unknown key", good + "prot = 5060\n", "t.toml:10: address.prot: unknown key\n"},
 		{"unknown table", good + "[spi]\nport = 1\n", "unknown key"},
-		{"type", good + "[sip]\nport = \"x\"\n", "t.toml:11"},
+		{"type", good + "[sip]\nport = \"x\"\n", "t.toml:11: sip.port: is of the kind string, want a whole number\n"},
+		{"list", good + "[sip]\ntransports = \"udp\"\n", "~~~~~ is of the kind string, want a list"},
+		{"after a comment", good + "[sip] # port 5060\ntransports = [\"sctp\"]\n", "t.toml:11: sip.transports: \"sctp\""},
 		{"syntax", "[node\n", "t.toml:1"},
 		{"duration", good + "[sip]\nhold = \"4\"\n", "is not a duration"},
 		{"role", strings.Replace(good, `name = "n1"`, "role = \"boss\"", 1), "t.toml:3: node.role: \"boss\": want one of full, witness\n3| role = \"boss\"\n   ^^^^"},

@@ -169,7 +169,8 @@ func find(text []byte, key string) (int, string) {
 	for i, line := range bytes.Split(text, []byte("\n")) {
 		trimmed := strings.TrimSpace(string(line))
 		if strings.HasPrefix(trimmed, "[") {
-			in = strings.Trim(trimmed, "[] \t") == table
+			head, _, _ := strings.Cut(trimmed, "#")
+			in = strings.Trim(head, "[] \t") == table
 			continue
 		}
 		if k, _, ok := strings.Cut(trimmed, "="); in && ok && strings.TrimSpace(k) == name {

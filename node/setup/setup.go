@@ -119,8 +119,11 @@ func Run(cfg Config, now time.Time) (Made, error) {
 func (cfg *Config) check(old []string) error {
 	names := map[string]bool{}
 	for _, n := range cfg.Nodes {
-		if names[n.Name] {
+		switch {
+		case names[n.Name]:
 			return fmt.Errorf("node %s is given twice", n.Name)
+		case n.Name == dirCluster:
+			return fmt.Errorf("%q is no name for a node: the cluster's own files lie in that directory", dirCluster)
 		}
 		names[n.Name] = true
 		dir := filepath.Join(cfg.Dir, n.Name)

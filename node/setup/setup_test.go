@@ -117,6 +117,26 @@ func TestSecretsStayPut(t *testing.T) {
 	}
 }
 
+// What is refused leaves nothing behind: the next run would find a cluster whose
+// token nobody was told.
+func TestRefusedLeavesNothing(t *testing.T) {
+	ip := netip.MustParseAddr("127.0.0.11")
+	for _, nodes := range [][]setup.Node{
+		{{Name: "n1", IP: ip}, {Name: "n1", IP: ip}},
+		{{Name: "cluster", IP: ip}},
+		{{Name: "n1", IP: ip}, {Name: "n 2", IP: ip}},
+		{{Name: "../n1", IP: ip}},
+	} {
+		dir := filepath.Join(t.TempDir(), "made")
+		if _, err := setup.Run(setup.Config{Dir: dir, Nodes: nodes}, time.Now()); err == nil {
+			t.Errorf("%v: no error", nodes)
+		}
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v: something was made (%v)", nodes, err)
+		}
+	}
+}
+
 func TestAddNode(t *testing.T) {
 	dir := t.TempDir()
 	first, err := setup.Run(three(dir), time.Now())
