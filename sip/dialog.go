@@ -14,6 +14,8 @@ var (
 	ErrOrder = errors.New("sip: cseq out of order")
 	// ErrNoContact: a message that should make a dialog lacks a usable Contact or tag.
 	ErrNoContact = errors.New("sip: no usable contact or tag")
+	// ErrDialogSize: names, tags and routes of a dialog are longer than MaxDialog.
+	ErrDialogSize = errors.New("sip: dialog too long to be kept")
 )
 
 // CSeqJump is how far Jump raises the local CSeq for each change of owner: more
@@ -92,8 +94,22 @@ func NewClientDialog(req *Request, res *Response) (Dialog, error) {
 		LocalSeq: req.CSeq, InviteSeq: req.CSeq,
 		Peer: res.Source.Addr,
 	}
+	if d.size() > MaxDialog {
+		return Dialog{}, fmt.Errorf("%w: %d bytes in a %d from %s", ErrDialogSize, d.size(), res.Status, res.Source)
+	}
 	d.own()
 	return d, nil
+}
+
+// MaxDialog bounds an encoded dialog, in bytes. Real ones have a few hundred. A
+// call whose dialogs cannot be stored could not be taken over, nor even answered.
+const MaxDialog = 4000
+
+// size is what the dialog takes when encoded, at most.
+func (d *Dialog) size() int {
+	const numbersAndLengths = 160
+	return numbersAndLengths + len(d.CallID) + len(d.LocalTag) + len(d.RemoteTag) + len(d.Local) +
+		len(d.Remote) + len(d.RemoteTarget) + len(d.Contact) + len(d.Routes)
 }
 
 func (d *Dialog) own() {
@@ -132,7 +148,8 @@ func (d *Dialog) Answered(res *Response) {
 }
 
 func (d *Dialog) refresh(headers Headers) {
-	if target, err := contactURI(headers); err == nil {
+	target, err := contactURI(headers)
+	if err == nil && d.size()-len(d.RemoteTarget)+len(target) <= MaxDialog {
 		d.RemoteTarget = strings.Clone(target)
 	}
 }

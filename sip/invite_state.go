@@ -84,6 +84,9 @@ func (s *InviteState) Dialog(contact string) (Dialog, error) {
 		RemoteSeq: s.CSeq,
 		Peer:      s.Source.Addr,
 	}
+	if d.size() > MaxDialog {
+		return Dialog{}, fmt.Errorf("%w: %d bytes in an INVITE from %s", ErrDialogSize, d.size(), s.Source)
+	}
 	d.own()
 	return d, nil
 }

@@ -77,7 +77,11 @@ func (c *Call) win(now time.Time, t *try, res *sip.Response) {
 // caller in an 18x when B does not repeat it (RFC 3261 section 13.2.1).
 func (c *Call) answerBody(t *try, res *sip.Response) ([]byte, error) {
 	if !isSDP(res.Headers, res.Body) {
-		return c.legs[media.A].sent, nil
+		told := c.legs[media.A].sent
+		if len(told) == 0 && c.session != nil { // he would pay for silence
+			return nil, media.ErrNoAudio
+		}
+		return told, nil
 	}
 	return c.carry(media.B, res.Body, res.Source.Addr.Addr(), c.sourceOf(t))
 }

@@ -67,10 +67,16 @@ func (c *Call) read(req *sip.Request) (*fsm.StartCall, int) {
 		return start, 483
 	case start.Callee == "", len(start.Callee) > maxRaw, len(start.Caller) > maxRaw:
 		return start, 484
-	case len(start.SIPCallID) > maxRaw, c.invite.Contact == "": // nowhere to send a BYE to
+	case len(start.SIPCallID) > maxRaw:
 		return start, 400
 	case len(req.Body) > maxOffer:
 		return start, 413
+	}
+	switch _, err := c.invite.Dialog(c.contactA()); {
+	case errors.Is(err, sip.ErrDialogSize):
+		return start, 513
+	case err != nil: // nowhere to send a BYE to
+		return start, 400
 	}
 	if len(req.Body) > 0 {
 		if status := c.readOffer(req, start); status != 0 {

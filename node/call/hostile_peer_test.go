@@ -85,6 +85,31 @@ func TestAnswerWithoutContact(t *testing.T) {
 	})
 }
 
+// Neither a route that is too long to be kept nor an answer without media makes a
+// call that somebody pays for.
+func TestAnswersThatCannotBeServed(t *testing.T) {
+	bubble(t, "a route of 6 kB", "10", func(t *testing.T, w *world) {
+		w.caller.call("4420")
+		settle()
+		route := "Record-Route: <sip:" + strings.Repeat("r", 6000) + "@10.9.9.9;lr>\r\n"
+		w.fork(w.one, "callee", "Contact: <sip:x@10.9.9.9:5060>\r\n"+route)
+		settle()
+		w.caller.want(100, 502)
+		w.over()
+	})
+	bubble(t, "no sdp at all", "10", func(t *testing.T, w *world) {
+		w.caller.call("4420")
+		settle()
+		w.one.says(200, false)
+		settle()
+		w.caller.want(100, 488)
+		if w.one.count(sip.ACK) != 1 || w.one.count(sip.BYE) != 1 {
+			t.Errorf("%d ACK and %d BYE to who answered, want one each", w.one.count(sip.ACK), w.one.count(sip.BYE))
+		}
+		w.over()
+	})
+}
+
 // Two parties that change their media without end get a commit a second, and the
 // last change is committed.
 func TestUpdatesWithoutEnd(t *testing.T) {
