@@ -112,6 +112,9 @@ func (a *app) accountEdit(use string, create bool) *cobra.Command {
 		if err := settings.Apply(cmd.Flags(), &next); err != nil {
 			return usage(err)
 		}
+		if next.Currency == "" {
+			return badUsage("which currency? --currency USD")
+		}
 		if len(settings.Diff(old.AccountSettings, next)) == 0 {
 			return a.unchanged("account %q", id)
 		}

@@ -49,6 +49,9 @@ func (a *app) apply(ctx context.Context, c *client.Client, docs []objects.Docume
 	if a.flags.quiet {
 		return err
 	}
+	if err != nil && len(steps) == 0 {
+		return fmt.Errorf("nothing was applied: %w", err)
+	}
 	p := a.printer()
 	if printed := render.List(p, steps, []render.Column[objects.Step]{
 		col("KIND", func(s objects.Step) any { return s.Kind }),
@@ -60,18 +63,18 @@ func (a *app) apply(ctx context.Context, c *client.Client, docs []objects.Docume
 		return printed
 	}
 	if err != nil {
-		return fmt.Errorf("stopped after %d objects: %w", len(steps), err)
+		return fmt.Errorf("stopped after %s: %w", count(len(steps), "object"), err)
 	}
-	count := map[string]int{}
+	actions := map[string]int{}
 	for _, s := range steps {
-		count[s.Action]++
+		actions[s.Action]++
 	}
 	end := ""
 	if dryRun {
 		end = " (dry run, nothing was changed)"
 	}
 	return a.say("%d created, %d changed, %d unchanged%s\n",
-		count[objects.Created], count[objects.Changed], count[objects.Unchanged], end)
+		actions[objects.Created], actions[objects.Changed], actions[objects.Unchanged], end)
 }
 
 func stepText(s objects.Step) string {

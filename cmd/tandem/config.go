@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tandem/cmd/tandem/render"
 	"tandem/node/config"
 )
 
@@ -15,8 +16,8 @@ func (a *app) configCommand() *cobra.Command {
 		if err != nil {
 			return &failure{Code: exitFailed, What: err.Error(), Next: "correct it and check again; nothing was started"}
 		}
-		return a.say("%s is good: node %s (%s), cluster port %s, %d service addresses, API %s\n",
-			args[0], c.Node.Name, c.Node.Role, c.Advertise(), len(c.Address), c.HTTP.Listen)
+		return a.say("%s is good: node %s (%s), cluster port %s, %s, API %s\n",
+			args[0], c.Node.Name, c.Node.Role, c.Advertise(), count(len(c.Address), "service address"), c.HTTP.Listen)
 	}
 	return group("config", "Configuration files", check)
 }
@@ -25,6 +26,12 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if p := a.printer(); p.Format != render.Table {
+				type V struct {
+					Version string `json:"version"`
+				}
+				return render.Object(p, V{buildVersion()}, []render.Column[V]{col("VERSION", func(v V) any { return v.Version })})
+			}
 			_, err := fmt.Fprintf(a.out, "tandem %s\n", buildVersion())
 			return err
 		},

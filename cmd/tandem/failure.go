@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"tandem/cmd/tandem/render"
@@ -93,7 +95,13 @@ func explain(err error) *failure {
 			Why: away.Err.Error(), Next: "tandem serve on that machine, or another node: --addr HOST:PORT (TANDEM_ADDR)",
 		}
 	case errors.As(err, &file):
-		return &failure{Code: exitFailed, What: err.Error(), Next: "tandem config check " + file.File}
+		next := "tandem config check " + file.File
+		if _, err := os.Stat(file.File); errors.Is(err, fs.ErrNotExist) {
+			next = "--config FILE (TANDEM_CONFIG); tandem init makes one"
+		}
+		return &failure{Code: exitFailed, What: err.Error(), Next: next}
+	case errors.Is(err, node.ErrInUse):
+		return &failure{Code: exitFailed, What: err.Error(), Next: "see who has it open: fuser FILE; a node runs once on its data_dir"}
 	case errors.Is(err, node.ErrNotInitialized):
 		return &failure{Code: exitFailed, What: err.Error(), Next: "tandem init --nodes NAME=IP,... --dir DIR"}
 	case errors.Is(err, setup.ErrExists):
@@ -114,6 +122,9 @@ const maxRows = 20
 
 func explainProblem(err error, p *client.Problem) *failure {
 	f := &failure{Code: exitFailed, What: err.Error(), Next: p.Hint}
+	if strings.Contains(p.Hint, "openapi.json") {
+		f.Next = "" // for programs; people get the command's --help
+	}
 	switch p.Code {
 	case client.CodeNoLeader, client.CodeTimeout, client.CodeBusy:
 		f.Code = exitNoLeader
@@ -126,6 +137,7 @@ func explainProblem(err error, p *client.Problem) *failure {
 	}
 	lines := make([]string, 0, len(p.Errors))
 	for i, e := range p.Errors {
+		f.What = strings.Replace(f.What, e.Location, field(e.Location), 1)
 		if i == maxRows {
 			lines = append(lines, fmt.Sprintf("and %d more", len(p.Errors)-i))
 			break
@@ -142,9 +154,18 @@ func explainProblem(err error, p *client.Problem) *failure {
 	return f
 }
 
+// field is the name of a field without the part of the request that it came in.
+func field(location string) string {
+	_, name, ok := strings.Cut(location, ".")
+	if !ok {
+		return location
+	}
+	return name
+}
+
 func fieldText(e client.FieldError) string {
 	if e.Row == 0 {
-		return strings.TrimPrefix(e.Location, "body.") + ": " + e.Message
+		return field(e.Location) + ": " + e.Message
 	}
 	text := fmt.Sprintf("row %-6d", e.Row)
 	if e.Column != "" {

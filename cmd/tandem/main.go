@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -69,11 +70,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if !started {
 		f = usage(err)
 	}
-	if f.Code == exitUsage && f.Next == "" {
+	if f.Code == exitUsage && f.Next == "" && f.Why == "" && !cmd.HasSubCommands() {
+		f.Why = "usage: " + cmd.UseLine()
+	}
+	if f.Next == "" && !errors.Is(err, context.Canceled) {
 		f.Next = cmd.CommandPath() + " --help"
-		if f.Why == "" && !cmd.HasSubCommands() {
-			f.Why = "usage: " + cmd.UseLine()
-		}
 	}
 	fmt.Fprint(a.errOut, f.text(a.printer()))
 	return f.Code

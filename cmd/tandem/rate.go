@@ -234,7 +234,7 @@ func notImported(file string, err error) error {
 	for _, e := range p.Errors {
 		rows[e.Row] = true
 	}
-	f.What = fmt.Sprintf("rate file %s not imported: %d rows wrong (nothing was changed)", file, len(rows))
+	f.What = fmt.Sprintf("rate file %s not imported: %s wrong (nothing was changed)", file, count(len(rows), "row"))
 	if f.Why == "" {
 		f.Why = p.Detail
 	}

@@ -48,7 +48,7 @@ func (g *globals) bind(fs *pflag.FlagSet) {
 	fs.StringVarP(&g.output, "output", "o", "table", "table, json, ndjson or csv")
 	fs.DurationVar(&g.timeout, "timeout", defaultTimeout, "for the whole command")
 	fs.BoolVarP(&g.quiet, "quiet", "q", false, "print nothing when all is well")
-	fs.BoolVarP(&g.yes, "yes", "y", false, "do what is refused otherwise")
+	fs.BoolVarP(&g.yes, "yes", "y", false, "do what is refused otherwise (exit code 6)")
 	fs.BoolVar(&g.noColor, "no-color", false, "no colours (NO_COLOR)")
 	fs.BoolVar(&g.stale, "stale", false, "read from the asked node without asking the leader")
 	fs.BoolVar(&g.utc, "utc", false, "print times in UTC")
@@ -133,6 +133,10 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "tandem",
 		Short:         "A clustered softswitch: calls held, routed and charged exactly once",
+		Long: "A clustered softswitch: calls held, routed and charged exactly once.\n\n" +
+			"Every flag may come from the environment: --addr from TANDEM_ADDR (a list with commas), --token from TANDEM_TOKEN.\n" +
+			"Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node answers, 4 no leader or no quorum,\n" +
+			"5 a threshold is breached, 6 refused without --yes.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
@@ -159,11 +163,15 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// group is a command that only has commands below it.
+// group is a command that only has commands below it. By itself it lists, when
+// listing comes first.
 func group(use, short string, below ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		return badUsage("%s needs a command: %s", cmd.CommandPath(), strings.Join(names(below), ", "))
 	}}
+	if below[0].Use == "list" {
+		c.RunE = below[0].RunE
+	}
 	c.AddCommand(below...)
 	return c
 }

@@ -47,7 +47,11 @@ func (a *app) routeSimulate() *cobra.Command {
 		if _, err := fmt.Fprint(a.out, simulated(p, sim)); err != nil {
 			return err
 		}
-		return render.List(p, candidates(sim), []render.Column[candidate]{
+		tried := candidates(sim)
+		if len(tried) == 0 {
+			return nil
+		}
+		return render.List(p, tried, []render.Column[candidate]{
 			col("TRY", func(c candidate) any { return c.place }),
 			col("GATEWAY", func(c candidate) any { return c.Gateway }),
 			col("VENDOR", func(c candidate) any { return c.Vendor }),

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) tokenCommand() *cobra.Command {
-	return group("token", "Who may use the API", a.tokenCreate(), a.tokenList(), a.tokenRevoke())
+	return group("token", "Who may use the API", a.tokenList(), a.tokenCreate(), a.tokenRevoke())
 }
 
 func (a *app) tokenCreate() *cobra.Command {
