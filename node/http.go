@@ -55,6 +55,7 @@ func (n *Node) sources() metrics.Sources {
 			return all
 		},
 	}
+	s.Broken = n.replica.broken.Load
 	if n.outbox != nil {
 		s.Outbox = n.outbox
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tandem/cluster"
@@ -19,7 +20,7 @@ type replica struct {
 	log     *slog.Logger
 	cdrs    *cdr.Store
 	changes *changes
-	key     [16]byte
+	broken  atomic.Uint64 // snapshots whose records do not add up to the hash that was kept
 
 	mu    sync.RWMutex // state: Apply writes, everybody reads
 	state *fsm.State
@@ -27,7 +28,7 @@ type replica struct {
 
 func newReplica(key [16]byte, cdrs *cdr.Store, log *slog.Logger) *replica {
 	return &replica{
-		log: log, cdrs: cdrs, changes: newChanges(), key: key,
+		log: log, cdrs: cdrs, changes: newChanges(),
 		state: fsm.New(fsm.Config{HashKey: key}),
 	}
 }
@@ -78,7 +79,7 @@ func (r *replica) Apply(index uint64, at int64, envelopes []cluster.Envelope) ([
 func (r *replica) Snapshot() (cluster.SnapshotWriter, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return &snapshot{view: r.state.Snapshot(), index: r.state.Index(), cdrs: r.cdrs}, nil
+	return &snapshot{view: r.state.Snapshot(), of: r}, nil
 }
 
 // Restore implements cluster.Machine.
@@ -119,18 +120,30 @@ const snapshotSync = 30 * time.Second
 // snapshot writes a view of the state, but not before the CDR rows up to its
 // index are on the disk: raft forgets the log below it (ha.md 13).
 type snapshot struct {
-	view  *fsm.View
-	index uint64
-	cdrs  *cdr.Store
+	view *fsm.View
+	of   *replica
 }
 
 func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), snapshotSync)
 	defer cancel()
-	if err := s.cdrs.Sync(ctx, s.index); err != nil {
-		return 0, fmt.Errorf("snapshot %d waits for its cdrs: %w", s.index, err)
+	if err := s.of.cdrs.Sync(ctx, s.view.Index()); err != nil {
+		return 0, fmt.Errorf("snapshot %d waits for its cdrs: %w", s.view.Index(), err)
 	}
+	s.verify()
 	return s.view.WriteTo(w)
+}
+
+// verify computes the hash of all records anew. The one that is kept while they
+// change is made by the code that it checks, so a forgotten update or a flipped
+// bit would show nowhere else (ha.md 16).
+func (s *snapshot) verify() {
+	full, kept := s.view.HashFull()
+	if full != kept {
+		s.of.broken.Add(1)
+		s.of.log.Error("alarm", "kind", "hash", "index", s.view.Index(),
+			"text", fmt.Sprintf("the records hash to %x, kept was %x", full, kept))
+	}
 }
 
 func (s *snapshot) Release() { s.view.Release() }

@@ -95,7 +95,11 @@ func (s *scrape) cluster(st cluster.Status, n cluster.Counters) {
 	s.add(RaftEntryCommandsTotal, float64(n.EntryCommands))
 	s.add(RaftMutesTotal, float64(n.Mutes))
 	s.add(ClockAlarmsTotal, float64(n.ClockAlarms))
-	s.add(HashMismatchTotal, float64(n.HashAlarms))
+	mismatches := n.HashAlarms
+	if s.from.Broken != nil {
+		mismatches += s.from.Broken()
+	}
+	s.add(HashMismatchTotal, float64(mismatches))
 	for result, count := range map[string]uint64{
 		"committed": n.Committed, "busy": n.Busy, "timeout": n.TimedOut, "retried": n.Retries,
 	} {

@@ -38,6 +38,7 @@ type Sources struct {
 	SIP     func() []*sip.Stats    // of each service address
 	Media   func() []media.Totals  // of each service address
 	Outbox  interface{ Len() int } // settlements that wait
+	Broken  func() uint64          // snapshots whose records do not hash to what was kept
 }
 
 // Handler returns what answers /metrics: the node's figures, those of the Go

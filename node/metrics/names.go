@@ -70,7 +70,8 @@ const (
 	// ClusterCallsActive is the live calls of the whole cluster.
 	ClusterCallsActive = "tandem_cluster_calls_active"
 	// HashMismatchTotal counts checkpoints at which this node's state differed
-	// from another's. Anything but 0 is an alarm.
+	// from another's, and snapshots whose records did not hash to what was kept.
+	// Anything but 0 is an alarm.
 	HashMismatchTotal = "tandem_fsm_state_hash_mismatch_total"
 
 	// RaftIsLeader is 1 on the leader.
@@ -163,7 +164,7 @@ func all() []metric {
 		{BlacklistEntries, "Entries of the dynamic blacklist.", gauge, nil},
 		{BlacklistEvictedTotal, "Windows of the blacklist's counters dropped to keep within their bounds.", counter, nil},
 		{ClusterCallsActive, "Live calls of the whole cluster.", gauge, nil},
-		{HashMismatchTotal, "Checkpoints at which this node's state differed from another's.", counter, nil},
+		{HashMismatchTotal, "Checkpoints at which this node's state differed from another's, or from its own records.", counter, nil},
 
 		{RaftIsLeader, "1 on the leader.", gauge, nil},
 		{RaftHasLeader, "1 while this node knows a leader.", gauge, nil},
