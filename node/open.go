@@ -56,6 +56,9 @@ type AdminToken struct {
 // ErrNotInitialized says that the data directory was not made by "tandem init".
 var ErrNotInitialized = errors.New("data directory is not initialized")
 
+// ErrInUse says that another process has the data directory open.
+var ErrInUse = store.ErrInUse
+
 // Open makes a node from its configuration file: it reads the data directory,
 // opens stores and sockets. fatal is called when the process must end at once.
 func Open(file config.Config, version string, log *slog.Logger, fatal func(error)) (*Node, error) {

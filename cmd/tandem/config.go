@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +18,12 @@ func (a *app) configCommand() *cobra.Command {
 		if err != nil {
 			return &failure{Code: exitFailed, What: err.Error(), Next: "correct it and check again; nothing was started"}
 		}
-		return a.say("%s is good: node %s (%s), cluster port %s, %s, API %s\n",
-			args[0], c.Node.Name, c.Node.Role, c.Advertise(), count(len(c.Address), "service address"), c.HTTP.Listen)
+		serves := make([]string, len(c.Address))
+		for i, at := range c.Address {
+			serves[i] = at.IP
+		}
+		return a.say("%s is good: node %s (%s), cluster port %s, calls at %s, API %s\n",
+			args[0], c.Node.Name, c.Node.Role, c.Advertise(), cmp.Or(strings.Join(serves, ", "), "no address"), c.HTTP.Listen)
 	}
 	return group("config", "Configuration files", check)
 }

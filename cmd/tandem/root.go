@@ -131,8 +131,8 @@ func (a *app) api(do func(context.Context, *client.Client, []string) error) func
 // root is the command tree.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "tandem",
-		Short:         "A clustered softswitch: calls held, routed and charged exactly once",
+		Use:   "tandem",
+		Short: "A clustered softswitch: calls held, routed and charged exactly once",
 		Long: "A clustered softswitch: calls held, routed and charged exactly once.\n\n" +
 			"Every flag may come from the environment: --addr from TANDEM_ADDR (a list with commas), --token from TANDEM_TOKEN.\n" +
 			"Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node answers, 4 no leader or no quorum,\n" +

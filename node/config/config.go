@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -137,7 +138,11 @@ func (e *Error) Error() string {
 func Load(path string) (Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return Config{}, &Error{File: path, Problem: err.Error()}
+		problem := err.Error()
+		if at := new(fs.PathError); errors.As(err, &at) {
+			problem = at.Err.Error() // the file is named already
+		}
+		return Config{}, &Error{File: path, Problem: problem}
 	}
 	return Parse(path, text)
 }
