@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,17 +33,16 @@ func (r raftLog) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	if level >= hclog.Warn && !routine(msg) {
 		to = slog.LevelWarn
 	}
-	ctx := context.Background()
-	if !r.Enabled(ctx, to) {
-		return
-	}
 	for i := 1; i < len(args); i += 2 {
+		if err, ok := args[i].(error); ok && errors.Is(err, net.ErrClosed) {
+			to = slog.LevelDebug // this node is going down
+		}
 		if args[i-1] == slog.TimeKey {
 			args[i-1] = "took" // slog's own key must not come twice
 		}
 		args[i] = plain(args[i])
 	}
-	r.Log(ctx, to, "raft: "+msg, args...)
+	r.Log(context.Background(), to, "raft: "+msg, args...)
 }
 
 // routine tells the warnings that come several times a second while a node is
