@@ -13,6 +13,7 @@ import (
 	"tandem/chaos"
 	"tandem/chaos/sim"
 	"tandem/fsm"
+	"tandem/node"
 	"tandem/node/load"
 )
 
@@ -45,8 +46,8 @@ type verdict struct {
 }
 
 // newDay starts an exchange with money and routes, and with lines of a quality.
-func newDay(t *testing.T, seed uint64, wire sim.Link) *day {
-	d := &day{exchange: newExchange(t, seed), seed: seed, wire: wire}
+func newDay(t *testing.T, seed uint64, wire sim.Link, tune ...func(*node.Options)) *day {
+	d := &day{exchange: newExchange(t, seed, tune...), seed: seed, wire: wire}
 	for _, s := range d.nodes {
 		for name, addr := range map[string]netip.Addr{"customer": customer, "carrier": carrier} {
 			outside := d.Net.Host(name, addr)

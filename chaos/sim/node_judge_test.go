@@ -3,12 +3,15 @@ package sim_test
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"fmt"
+	"io"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"tandem/chaos"
+	"tandem/chaos/sim"
 	"tandem/fsm"
 )
 
@@ -92,7 +95,7 @@ func (d *day) absent(o verdict) bool {
 }
 
 // overcharged checks the records of calls whose BYE nobody heard: they last no
-// longer than the last proof of life, which comes every few seconds (ha.md 17).
+// longer than the last proof of life, which comes every few seconds (ARCHITECTURE.md, rule 12).
 func (d *day) overcharged() {
 	d.t.Helper()
 	h := d.recorder.History()
@@ -111,7 +114,7 @@ func (d *day) overcharged() {
 const proof = 10 * time.Second
 
 // stranded says whether a call's node was away from the others for longer than
-// a grant of talk time may last (ha.md 10).
+// a grant of talk time may last.
 func (d *day) stranded(o verdict) bool {
 	name := d.at(o.Target.Addr()).Host.Name()
 	away := []chaos.Kind{chaos.Partition, chaos.Cut, chaos.Pause, chaos.HangDisk}
@@ -120,7 +123,7 @@ func (d *day) stranded(o verdict) bool {
 	})
 }
 
-// grant is the talk time that is left in a call's hold at any time (ha.md 7).
+// grant is the talk time that is left in a call's hold at any time (ARCHITECTURE.md, rule 3).
 const grant = 8 * time.Second
 
 func (b blow) hits(name string) bool {
@@ -132,12 +135,10 @@ func (b blow) hits(name string) bool {
 // checkEvery is how many entries a replay goes without a look at the books.
 const checkEvery = 16
 
-// replay feeds the log of one node to a new state machine: it must come to the
-// same state, hash for hash.
+// replay feeds the newest snapshot and the log behind it to a new state machine,
+// for each node: it must come to the node's state, hash for hash.
 func (d *day) replay() {
 	d.t.Helper()
-	mac := hmac.New(sha256.New, []byte("a secret of thirty-two bytes or so"))
-	mac.Write([]byte("tandem state hash"))
 	for _, s := range d.nodes {
 		n := s.running()
 		if n == nil {
@@ -147,32 +148,66 @@ func (d *day) replay() {
 		var index uint64
 		var want fsm.Hash
 		n.View(func(state *fsm.State) { index, want = state.Index(), state.Hash() })
-		state := fsm.New(fsm.Config{HashKey: [16]byte(mac.Sum(nil)[:16])})
-		for i := uint64(1); i <= index; i++ {
-			var l raft.Log
-			if err := s.Life().Volume.GetLog(i, &l); err != nil {
-				d.t.Errorf("%s, index %d: %v", s.Host.Name(), i, err)
-				return
-			}
-			if l.Type != raft.LogCommand {
-				continue
-			}
-			entry, err := fsm.DecodeEntry(l.Data)
-			if err != nil {
-				d.t.Errorf("%s, index %d: %v", s.Host.Name(), i, err)
-				return
-			}
-			state.Apply(i, entry)
-			if i%checkEvery != 0 && i != index {
-				continue
-			}
-			if err := state.Check(); err != nil {
-				d.t.Errorf("%s, index %d: %v", s.Host.Name(), i, err)
-				return
-			}
+		state, err := begin(s.Life().Volume)
+		if err == nil {
+			err = replayLog(state, s.Life().Volume, index)
+		}
+		if err != nil {
+			d.t.Errorf("%s: %v", s.Host.Name(), err)
+			continue
 		}
 		if got := state.Hash(); state.Index() != index || got != want {
 			d.t.Errorf("%s: the log leads to %x at %d, the node has %x at %d", s.Host.Name(), got, state.Index(), want, index)
 		}
 	}
+}
+
+// snapshotHead is what package cluster puts before the bytes of the state machine.
+const snapshotHead = 20
+
+// begin returns the state of the newest snapshot, or an empty one.
+func begin(v *sim.Volume) (*fsm.State, error) {
+	list, err := v.Snapshots().List()
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		mac := hmac.New(sha256.New, []byte("a secret of thirty-two bytes or so"))
+		mac.Write([]byte("tandem state hash"))
+		return fsm.New(fsm.Config{HashKey: [16]byte(mac.Sum(nil)[:16])}), nil
+	}
+	_, r, err := v.Snapshots().Open(list[0].ID)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if _, err := io.CopyN(io.Discard, r, snapshotHead); err != nil {
+		return nil, err
+	}
+	return fsm.Restore(r)
+}
+
+// replayLog applies what the log has behind the state, up to an index.
+func replayLog(state *fsm.State, v *sim.Volume, last uint64) error {
+	for i := state.Index() + 1; i <= last; i++ {
+		var l raft.Log
+		if err := v.GetLog(i, &l); err != nil {
+			return fmt.Errorf("index %d: %w", i, err)
+		}
+		if l.Type != raft.LogCommand {
+			continue
+		}
+		entry, err := fsm.DecodeEntry(l.Data)
+		if err != nil {
+			return fmt.Errorf("index %d: %w", i, err)
+		}
+		state.Apply(i, entry)
+		if i%checkEvery != 0 && i != last {
+			continue
+		}
+		if err := state.Check(); err != nil {
+			return fmt.Errorf("index %d: %w", i, err)
+		}
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"tandem/chaos"
 	"tandem/cluster"
 	"tandem/fsm"
+	"tandem/node"
 	"tandem/node/load"
 )
 
@@ -148,4 +149,51 @@ func (d *day) pay(ctx context.Context, first *softswitch, cashier int) {
 		d.recorder.TopUp(paid)
 		time.Sleep(500 * time.Millisecond)
 	}
+}
+
+// TestNodesRejoinBySnapshot: nodes that were away for longer than the log reaches
+// back come to the same state and to all CDRs, also when everybody lost power.
+func TestNodesRejoinBySnapshot(t *testing.T) {
+	faults := schedule(t, `
+		10s   kill n3 for 70s
+		90s   kill leader for 60s
+		160s  power all for 2s
+	`)
+	often := func(o *node.Options) { o.Cluster.Timing.SnapshotEntries, o.Cluster.Timing.TrailingLogs = 200, 50 }
+	swarm(t, 2, func(t *testing.T, seed uint64) {
+		d := newDay(t, seed, wires[0].link, often)
+		d.provision(100 * billing.Unit)
+		d.evening = func() {
+			for _, s := range d.nodes {
+				if n := s.running(); n == nil || n.Cluster().Status().Snapshot == 0 {
+					t.Errorf("%s has no snapshot", s.Host.Name())
+				}
+			}
+		}
+		d.run(faults, usual(170*time.Second)...)
+	})
+}
+
+// TestVoice: who dies elsewhere is not heard in a call, and a call whose node dies
+// is heard again soon after the node is back.
+func TestVoice(t *testing.T) {
+	faults := schedule(t, `
+		6s   kill leader for 2s
+		20s  kill follower for 2s
+	`)
+	swarm(t, 1, func(t *testing.T, seed uint64) {
+		d := newDay(t, seed, wires[0].link)
+		d.provision(100 * billing.Unit)
+		d.run(faults, load.CallersConfig{CPS: 2, Calls: 24, Talk: 20 * time.Second, RTP: true})
+		for _, o := range d.outcomes {
+			most := 100 * time.Millisecond
+			if d.silent(o) {
+				most = 5 * time.Second
+			}
+			if o.Answered() && (o.RTP.Received == 0 || o.RTP.LongestGap > most) {
+				t.Errorf("call at %v at %s: %d packets, the longest gap was %v, want at most %v",
+					d.began(o), o.Target, o.RTP.Received, o.RTP.LongestGap, most)
+			}
+		}
+	})
 }

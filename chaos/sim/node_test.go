@@ -44,7 +44,8 @@ func (e edge) Dial(ctx context.Context, from netip.Addr, _, addr string) (net.Co
 // softswitch is a machine that runs a whole node.
 type softswitch struct {
 	*sim.Machine
-	dir  string     // CDRs and outbox are files, which outlive what runs in the bubble
+	dir  string // CDRs and outbox are files, which outlive what runs in the bubble
+	tune func(*node.Options)
 	mu   sync.Mutex // guards what follows, of the newest life
 	life *sim.Life
 	node *node.Node
@@ -71,7 +72,7 @@ func (s *softswitch) serve(ctx context.Context, life *sim.Life, join []string) (
 		return err
 	}
 	host := life.Host()
-	n, err := node.New(node.Options{
+	opts := node.Options{
 		Cluster: cluster.Config{
 			ID: host.Name(), ClusterID: "sim", Generation: 1, Expect: len(join), Join: join,
 			Network:   sim.NewMember(life.Process, 7946, cluster.ProtoRaft, cluster.ProtoRPC, cluster.ProtoGossip),
@@ -82,7 +83,9 @@ func (s *softswitch) serve(ctx context.Context, life *sim.Life, join []string) (
 		CDRs: cdrs, Outbox: outbox.Config{Store: queue, Wall: host.Wall},
 		Network: edge{life.Process}, Addresses: []node.Address{{IP: host.Addr()}},
 		SIP: node.SIP{Port: 5060}, Media: media.PortRange{First: 20000, Last: 20999},
-	})
+	}
+	s.tune(&opts)
+	n, err := node.New(opts)
 	if err != nil {
 		return err
 	}
@@ -101,14 +104,19 @@ type exchange struct {
 	recorder chaos.Recorder
 }
 
-func newExchange(t *testing.T, seed uint64) *exchange {
+// newExchange starts them; tune changes what a node is made of.
+func newExchange(t *testing.T, seed uint64, tune ...func(*node.Options)) *exchange {
 	x := &exchange{World: &sim.World{Net: sim.New(sim.Config{Seed: seed, Trace: tracer(t)})}, t: t, start: time.Now()}
 	var join []string
 	for _, a := range everyone {
 		join = append(join, netip.AddrPortFrom(a, 7946).String())
 	}
 	for i, a := range everyone {
-		s := &softswitch{dir: t.TempDir()}
+		s := &softswitch{dir: t.TempDir(), tune: func(o *node.Options) {
+			for _, f := range tune {
+				f(o)
+			}
+		}}
 		s.Machine = x.Add(fmt.Sprintf("n%d", i+1), a, func(ctx context.Context, life *sim.Life) error { return s.serve(ctx, life, join) })
 		x.nodes = append(x.nodes, s)
 		s.Start()
