@@ -16,7 +16,7 @@ type Config struct {
 	// ID names the node for ever; certificates and the log carry it.
 	ID string
 	// ClusterID and Generation say which cluster this is. A restore from a
-	// backup raises the generation (ha.md 20); peers of another cluster or
+	// backup raises the generation; peers of another cluster or
 	// generation are refused.
 	ClusterID  string
 	Generation uint32

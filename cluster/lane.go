@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Lane is the priority of a command (ha.md 14).
+// Lane is the priority of a command (ARCHITECTURE.md, rule 9).
 type Lane uint8
 
 // The lanes, most urgent first.

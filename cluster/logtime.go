@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// logClock is log time (ha.md 6): the time of the newest entry plus the
+// logClock is log time (ARCHITECTURE.md, rule 2): the time of the newest entry plus the
 // monotonic time since this node saw it, slewed towards the median wall clock of
 // the members and never stepped. Only a leader stamps.
 type logClock struct {

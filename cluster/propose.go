@@ -14,7 +14,7 @@ type Command struct {
 	// Body is the encoded command. It must not change afterwards.
 	Body []byte
 	// Since is when the event that the command reports happened, on the
-	// monotonic clock. Zero: now. What travels is the age (ha.md 6).
+	// monotonic clock. Zero: now. What travels is the age (ARCHITECTURE.md, rule 2).
 	Since time.Time
 	// Until is when to give up. Zero: DefaultHold from now.
 	Until time.Time
@@ -30,7 +30,7 @@ type Result struct {
 const DefaultHold = 4 * time.Second
 
 // Propose commits a command and returns its result after this node's own
-// replica has applied it (ha.md 19). Elections are waited through and the
+// replica has applied it (ARCHITECTURE.md, rule 13). Elections are waited through and the
 // command is repeated idempotently until ctx or cmd.Until ends: ErrTimeout. A
 // full lane is ErrBusy at once.
 func (c *Cluster) Propose(ctx context.Context, cmd Command) (Result, error) {

@@ -11,7 +11,7 @@ import (
 
 const (
 	// maxOpen bounds the span of unanswered sequence numbers: the state machine
-	// keeps as many results per node (ha.md 8).
+	// keeps as many results per node (ARCHITECTURE.md, rule 4).
 	maxOpen = 4096
 	// maxStart bounds LaneStart while there is no leader: a node holds at most
 	// 1,000 INVITEs.

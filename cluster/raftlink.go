@@ -89,7 +89,7 @@ var errMuted = errors.New("muted: a write to the log hangs")
 
 // raftLink is raft's transport. While this node's disk hangs it is mute: raft
 // itself never notices, since heartbeats run apart from the blocked main loop, so
-// a leader that cannot commit would lead for ever (ha.md 12). Muted, it is
+// a leader that cannot commit would lead for ever (ARCHITECTURE.md, rule 7). Muted, it is
 // replaced after an election timeout, and rejoins by itself when the write
 // returns; its calls and media go on.
 type raftLink struct {

@@ -53,7 +53,7 @@ type Call struct {
 	Started     Time
 	Ringing     Time
 	Answered    Time
-	Alive       Time // last proof of life (ha.md 17)
+	Alive       Time // last proof of life (ARCHITECTURE.md, rule 12)
 	Invite      []byte
 	Offer       []byte
 	DialogA     []byte

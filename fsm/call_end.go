@@ -7,7 +7,7 @@ import (
 )
 
 // endCall ends a call. The first EndCall wins. A fact, a peer's BYE at a time,
-// is taken from any owner there was; a decision needs the present epoch (ha.md 5).
+// is taken from any owner there was; a decision needs the present epoch (ARCHITECTURE.md, rule 1).
 func (s *State) endCall(cmd *Command, b *EndCall) Result {
 	c := s.calls.get(b.Call)
 	if c == nil {
@@ -185,7 +185,7 @@ func (r *CDR) tried(gateway string) {
 }
 
 // endedAlready answers an EndCall for a call that is not live. A fact with an
-// earlier end than the one that was charged corrects the charge (ha.md 5).
+// earlier end than the one that was charged corrects the charge (ARCHITECTURE.md, rule 1).
 func (s *State) endedAlready(cmd *Command, b *EndCall) Result {
 	t := s.ended.get(b.Call)
 	if t != nil && b.How == EndFact && t.Final != nil {

@@ -6,7 +6,7 @@ import (
 	"tandem/billing"
 )
 
-// Lengths of slices (ha.md 7, decisions: Money).
+// Lengths of slices (ARCHITECTURE.md, rule 3).
 const (
 	shortestSlice = 15 * time.Second // longer than a failover, unless less money is left
 	longestSlice  = 300 * time.Second

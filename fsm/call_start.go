@@ -133,7 +133,7 @@ func (s *State) record(r CDR) uint64 {
 	return r.Seq
 }
 
-// refusedCalls records calls that a node refused by itself, in bulk (ha.md 14).
+// refusedCalls records calls that a node refused by itself, in bulk (ARCHITECTURE.md, rule 9).
 func (s *State) refusedCalls(cmd *Command, b *Refused) Result {
 	if b.Count == 0 {
 		return invalid("count", "0")

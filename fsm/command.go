@@ -114,7 +114,7 @@ type ExtendCall struct {
 }
 
 // EndKind tells a fact (accepted from any epoch, final) from a decision (needs
-// the present epoch). ha.md 5.
+// the present epoch). ARCHITECTURE.md, rule 1.
 type EndKind uint8
 
 // The kinds of EndCall.
@@ -139,7 +139,7 @@ type EndCall struct {
 }
 
 // ExpireCalls lets an owner end calls of its own that have passed their limits
-// (a decision by the owner, never by time alone). ha.md 17.
+// (a decision by the owner, never by time alone). ARCHITECTURE.md, rule 12.
 type ExpireCalls struct {
 	Calls []CallID
 	Epoch Epoch // unused calls of another epoch are skipped
@@ -151,7 +151,7 @@ type Beat struct {
 }
 
 // Refused reports calls that a node refused by itself, aggregated: at most one
-// a second and source once a source passes 50 a second (ha.md 14).
+// a second and source once a source passes 50 a second (ARCHITECTURE.md, rule 9).
 type Refused struct {
 	Source Addr
 	Reason EndReason
@@ -260,7 +260,7 @@ type NodeUp struct {
 }
 
 // NodeDown declares an incarnation dead. Pledges names the members that will
-// never answer that incarnation again; too few are refused (ha.md 1).
+// never answer that incarnation again; too few are refused.
 type NodeDown struct {
 	Node        NodeID
 	Incarnation uint64

@@ -83,7 +83,7 @@ func DecodeBody(b []byte) (key string, body Body, err error) {
 }
 
 // ageSize is the length of the age at the start of an encoded command. It is
-// fixed, so that a retry changes nothing but these bytes (ha.md 8).
+// fixed, so that a retry changes nothing but these bytes (ARCHITECTURE.md, rule 4).
 const ageSize = 8
 
 // AppendCommand appends an encoded command: age, origin, deadline and body. The

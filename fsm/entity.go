@@ -46,7 +46,7 @@ type Account struct {
 	SecondCalls  uint32
 }
 
-// SourcePolicy says which senders of RTP are believed (decisions: Media sources).
+// SourcePolicy says which senders of RTP are believed (ARCHITECTURE.md, Media sources).
 type SourcePolicy uint8
 
 // The source policies.

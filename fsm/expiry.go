@@ -6,7 +6,7 @@ import (
 	"tandem/fsm/fraud"
 )
 
-// tombstoneLife is how long an ended call is remembered (ha.md 8).
+// tombstoneLife is how long an ended call is remembered (ARCHITECTURE.md, rule 4).
 const tombstoneLife = 60 * time.Second
 
 // expire clears away what is past its time, in bounded steps: whoever reads a
@@ -42,7 +42,7 @@ func expireFrom[K any](a *agenda[dueKey[K], struct{}], upTo Time, drop func(dueK
 }
 
 // WantsTick reports whether anything in the state waits for log time to pass, so
-// that the leader proposes a Tick when nothing else comes (decisions: Time).
+// that the leader proposes a Tick when nothing else comes (ARCHITECTURE.md, rule 2).
 func (s *State) WantsTick() bool {
 	return s.calls.count > 0 || s.ended.count > 0 || s.ix.blocks.len() > 0
 }

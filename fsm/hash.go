@@ -8,7 +8,7 @@ import (
 
 const (
 	// checkpointEvery is the distance of the indexes at which replicas compare
-	// their hashes (ha.md 16).
+	// their hashes (ARCHITECTURE.md, rule 11).
 	checkpointEvery = 1024
 	// keptCheckpoints is how many a replica remembers for those who lag.
 	keptCheckpoints = 64

@@ -16,7 +16,7 @@ import (
 // TestReplay applies the recorded log of a feature level and compares the hashes
 // that it led to. A difference means that a replica which replays its log, or
 // runs beside an older program, comes to another state: such a change of any
-// outcome belongs behind a higher level (ha.md 15). Before the first release
+// outcome belongs behind a higher level (ARCHITECTURE.md, rule 10). Before the first release
 // -update may record anew.
 func TestReplay(t *testing.T) {
 	const log, hashes = "testdata/replay/level-1.log", "testdata/replay/level-1.hashes"

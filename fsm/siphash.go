@@ -30,7 +30,7 @@ func (s sum128) hash() (h Hash) {
 // sipHash is SipHash-2-4 with 128 bits of output (Aumasson and Bernstein 2012,
 // and the authors' reference code for the longer output). It is keyed because
 // callers choose texts that end up in records: with a public hash they could
-// make two different states sum up to the same value (ha.md 16).
+// make two different states sum up to the same value (ARCHITECTURE.md, rule 11).
 func sipHash(key [16]byte, p []byte) sum128 {
 	k0, k1 := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
 	s := sipState{

@@ -182,7 +182,7 @@ func Restore(r io.Reader) (*State, error) {
 }
 
 // restoreHeader reads the first frame. A snapshot of a higher feature level is
-// refused: this binary would apply the entries behind it wrongly (ha.md 15).
+// refused: this binary would apply the entries behind it wrongly (ARCHITECTURE.md, rule 10).
 func (s *State) restoreHeader(frames *wire.Reader) error {
 	f, err := frames.Next()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// keyLife is how long an administrative key is remembered (ha.md 8).
+	// keyLife is how long an administrative key is remembered (ARCHITECTURE.md, rule 4).
 	keyLife = 24 * time.Hour
 	// longestAge bounds ages: an outbox that was away for longer tells nothing.
 	longestAge = 366 * 24 * time.Hour
@@ -54,7 +54,7 @@ const (
 // admit applies the node's window: results at and above the node's lowest
 // unanswered sequence are kept, what is below or comes from a fenced
 // incarnation is stale. A fact is the exception: a peer's BYE stays true
-// whoever reports it, and a call can only end once (ha.md 5, 8).
+// whoever reports it, and a call can only end once (ARCHITECTURE.md, rule 1, 8).
 func (s *State) admit(cmd *Command) (Result, verdict) {
 	o := &cmd.Origin
 	if o.Node == "" || o.Seq == 0 {
@@ -226,7 +226,7 @@ func (s *State) setting(cmd *Command) Result {
 }
 
 // eventTime returns when what a command reports happened: its age ago, but not
-// before what the call has seen already and not in the future (ha.md 6).
+// before what the call has seen already and not in the future (ARCHITECTURE.md, rule 2).
 func (s *State) eventTime(cmd *Command, notBefore Time) Time {
 	age := min(max(cmd.Age, 0), longestAge)
 	return min(max(s.now.Add(-age), notBefore), s.now)

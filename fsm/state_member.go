@@ -6,7 +6,7 @@ import (
 )
 
 // nodeUp announces a process start, which is also the death of the process
-// before it (ha.md 3): its commands are fenced and its calls get a new epoch.
+// before it (ARCHITECTURE.md, rule 14): its commands are fenced and its calls get a new epoch.
 func (s *State) nodeUp(b *NodeUp) Result {
 	if b.Node == "" || b.Incarnation == 0 {
 		return refuse(Invalid, "node, incarnation: needed")
@@ -128,7 +128,7 @@ func (s *State) move(from NodeID, incarnation uint64, to NodeID, toIncarnation u
 	}
 }
 
-// alive returns the last proof of life of a call (ha.md 17): what was committed
+// alive returns the last proof of life of a call (ARCHITECTURE.md, rule 12): what was committed
 // about it, or its owner's last Beat that did not name it as silent.
 func (s *State) alive(c *Call) Time {
 	m := s.members.get(c.Owner)

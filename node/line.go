@@ -136,7 +136,7 @@ func (n *Node) gate(src netip.AddrPort, packet []byte) bool {
 
 // admission stands before call control: it takes one token of the ingress for
 // each new call, so that a flood through an authorised gateway ends here and
-// not in the log (ha.md 14).
+// not in the log (ARCHITECTURE.md, rule 9).
 type admission struct {
 	n    *Node
 	line *line
@@ -172,7 +172,7 @@ func (a *admission) Canceled(tx *sip.ServerTx, cancel *sip.Request) { a.next.Can
 func (a *admission) AckTimeout(tx *sip.ServerTx)                    { a.next.AckTimeout(tx) }
 func (a *admission) StrayResponse(res *sip.Response)                { a.next.StrayResponse(res) }
 
-// refusal is an answer that needs no log entry (decisions: Refusals).
+// refusal is an answer that needs no log entry (ARCHITECTURE.md, Refusals).
 type refusal struct{ status, cause int }
 
 // refuse answers a call and counts it for the next report.
@@ -245,7 +245,7 @@ const (
 )
 
 // beat commits the node's proof of life for its calls, but for those whose RTP
-// has stopped (ha.md 17).
+// has stopped (ARCHITECTURE.md, rule 12).
 func (n *Node) beat(ctx context.Context) error {
 	t := time.NewTicker(beatEvery)
 	defer t.Stop()

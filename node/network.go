@@ -33,7 +33,7 @@ type SystemNetwork struct{}
 
 // ListenPacket opens a UDP socket. It may bind an address that the host does not
 // have yet (takeover opens sockets before it adds the address), and beside the
-// socket of a frozen process: the newest bind gets all packets (ha.md 4).
+// socket of a frozen process: the newest bind gets all packets.
 func (SystemNetwork) ListenPacket(addr netip.AddrPort) (net.PacketConn, error) {
 	lc := net.ListenConfig{Control: controlUDP}
 	conn, err := lc.ListenPacket(context.Background(), "udp", addr.String())

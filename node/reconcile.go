@@ -16,7 +16,7 @@ import (
 const announceRetry = 500 * time.Millisecond
 
 // announce commits the node's own NodeUp: until it is applied here, the node
-// serves nothing, since older entries may say anything about it (ha.md 11).
+// serves nothing, since older entries may say anything about it (ARCHITECTURE.md, rule 6).
 func (n *Node) announce(ctx context.Context) error {
 	up := &fsm.NodeUp{
 		Node: n.id, Incarnation: n.cluster.Incarnation(), Level: fsm.Level,
@@ -195,7 +195,7 @@ func (n *Node) buildActive() {
 }
 
 // buildRates makes the index of a rate table's version beside Apply, so that its
-// activation does not stop calls (ha.md 15).
+// activation does not stop calls (ARCHITECTURE.md, rule 10).
 func (n *Node) buildRates(table string, version uint64) {
 	var chunks fsm.RateChunks
 	var ok bool

@@ -118,7 +118,7 @@ func (r *replica) Checkpoints() []cluster.Checkpoint {
 const snapshotSync = 30 * time.Second
 
 // snapshot writes a view of the state, but not before the CDR rows up to its
-// index are on the disk: raft forgets the log below it (ha.md 13).
+// index are on the disk: raft forgets the log below it (ARCHITECTURE.md, rule 8).
 type snapshot struct {
 	view *fsm.View
 	of   *replica
@@ -136,7 +136,7 @@ func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 
 // verify computes the hash of all records anew. The one that is kept while they
 // change is made by the code that it checks, so a forgotten update or a flipped
-// bit would show nowhere else (ha.md 16).
+// bit would show nowhere else (ARCHITECTURE.md, rule 11).
 func (s *snapshot) verify() {
 	full, kept := s.view.HashFull()
 	if full != kept {

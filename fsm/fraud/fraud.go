@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Bounds of what is kept (ha.md 14). Beyond them the windows that were idle for
+// Bounds of what is kept (ARCHITECTURE.md, rule 9). Beyond them the windows that were idle for
 // the longest time are dropped, and counted: "exact to the attempt" holds below.
 const (
 	// MaxWindows is how many windows one list has.
@@ -66,7 +66,7 @@ type Evidence struct {
 }
 
 // Countable reports whether a caller is counted at all: short, empty and
-// anonymous ones are shared by too many people (decisions: Blacklist).
+// anonymous ones are shared by too many people (ARCHITECTURE.md, rule 9).
 func Countable(number string) bool { return len(number) > shortest }
 
 // shortest is the length up to which numbers are never counted.

@@ -328,7 +328,7 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestParkedMemory: what a list holds at its bound is at most 64 MB (ha.md 14).
+// TestParkedMemory: what a list holds at its bound is at most 64 MB (ARCHITECTURE.md, rule 9).
 func TestParkedMemory(t *testing.T) {
 	heap := func() uint64 {
 		runtime.GC()

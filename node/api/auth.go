@@ -42,7 +42,7 @@ const (
 // operation needs, and is within its rate. Unless the asker is content with a
 // stale answer it then waits until the local replica has everything that was
 // acknowledged before, and looks at the token again: one that was revoked
-// anywhere is refused here (ha.md 19).
+// anywhere is refused here (ARCHITECTURE.md, rule 13).
 func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
 	roles, _ := ctx.Operation().Metadata[metaRoles].([]string)
 	token, p := s.authenticate(ctx.Header("Authorization"))

@@ -12,7 +12,7 @@ import (
 	"tandem/sip"
 )
 
-// The probes of an adopted call (ha.md 17).
+// The probes of an adopted call (ARCHITECTURE.md, rule 12).
 const (
 	// probeSpread is the time over which the first probes of adopted calls are
 	// spread, by the call's id.
@@ -71,7 +71,7 @@ func fromRecord(rec fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, error
 }
 
 // reap ends a call that is ours and that cannot be served: its address is not here,
-// or its record cannot be read. It is charged to its last proof of life (ha.md 17),
+// or its record cannot be read. It is charged to its last proof of life (ARCHITECTURE.md, rule 12),
 // and the money that it holds is free again.
 func (c *Control) reap(rec *fsm.Call) {
 	now := time.Now()
@@ -147,7 +147,7 @@ func (c *Call) adoptAnswered(now time.Time, ev adopted) {
 	a, b := &c.legs[media.A], &c.legs[media.B]
 	a.open, b.open = true, true
 	if c.tx != nil && c.answeredLately(ev) {
-		// ha.md 9: repeated until the ACK. Its absence ends nothing, since the ACK may
+		// ARCHITECTURE.md, rule 5: repeated until the ACK. Its absence ends nothing, since the ACK may
 		// have gone to the former owner.
 		res := c.invite.Response(200)
 		c.addContact(res)
@@ -166,7 +166,7 @@ func (c *Call) adoptAnswered(now time.Time, ev adopted) {
 	}
 	c.setGrant(fsm.Grant{Slice: rec.Slice, For: rec.Granted, Last: rec.LastGrant})
 	if end := c.since.Add(rec.Granted); end.Before(now.Add(c.kit.cfg.Hold)) {
-		c.timers.set(timerSilence, now.Add(c.kit.cfg.Hold)) // the extension decides first (ha.md 7)
+		c.timers.set(timerSilence, now.Add(c.kit.cfg.Hold)) // the extension decides first (ARCHITECTURE.md, rule 3)
 	}
 	c.probe.since = now
 	c.timers.set(timerProbe, now.Add(spread(c.id)))
@@ -241,7 +241,7 @@ func (c *Call) adoptTry(now time.Time, candidate, number int) *try {
 }
 
 // adoptStarting ends a call of which nobody knows whom it rings: every INVITE that
-// may be out is cancelled by its name, and the caller tries again (ha.md 9).
+// may be out is cancelled by its name, and the caller tries again (ARCHITECTURE.md, rule 5).
 func (c *Call) adoptStarting(now time.Time) {
 	c.phase = hunting
 	for i := range c.plan.Candidates {
@@ -309,7 +309,7 @@ func (c *Call) unproven() bool {
 }
 
 // missed: a leg is over and was so before the adoption, or since: its BYE came
-// while nobody was here. The call is charged to its last proof of life (ha.md 17).
+// while nobody was here. The call is charged to its last proof of life (ARCHITECTURE.md, rule 12).
 func (c *Call) missed(now time.Time, side media.Side) {
 	if c.phase != talking {
 		return

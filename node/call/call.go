@@ -60,7 +60,7 @@ type Call struct {
 	last   bool // the grant is the last until the account is funded
 	cutDue bool // the grant ends while ExtendCall is under way
 
-	inflight *Command  // one command at a time (ha.md 8)
+	inflight *Command  // one command at a time (ARCHITECTURE.md, rule 4)
 	queue    []Command // behind it
 	end      *fsm.EndCall
 	endSince time.Time
@@ -257,7 +257,7 @@ func (c *Call) dialling() bool {
 // pendingBye reports whether a BYE waits for the caller's ACK.
 func (c *Call) pendingBye() bool { return c.legs[media.A].hangup && !c.legs[media.A].closed }
 
-// drop forgets a call that has another owner now, in silence (ha.md 11).
+// drop forgets a call that has another owner now, in silence (ARCHITECTURE.md, rule 6).
 func (c *Call) drop() {
 	c.closeMedia()
 	c.timers = timers{}

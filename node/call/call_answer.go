@@ -168,7 +168,7 @@ func (c *Call) lostAnswer(now time.Time, code fsm.Code) {
 }
 
 // unanswerable: AnswerCall did not commit in time. The callee is released, the
-// caller told, nothing charged (decisions: Telling the outside).
+// caller told, nothing charged (ARCHITECTURE.md, Telling the outside).
 func (c *Call) unanswerable(now time.Time) {
 	if c.phase != answering {
 		return

@@ -168,7 +168,7 @@ func (c *Call) decide(now time.Time, reason fsm.EndReason) {
 }
 
 // bye takes a BYE. It is relayed at once; its own 200 waits for the commit, so
-// that a survivor would hear it again (ha.md 5).
+// that a survivor would hear it again (ARCHITECTURE.md, rule 1).
 func (c *Call) bye(now time.Time, ev request) {
 	ok := respond{ev.tx, ev.req.Response(200, "")}
 	if c.phase == over || c.phase == hunting && ev.leg == media.B {

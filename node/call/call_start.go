@@ -113,7 +113,7 @@ func (c *Call) readOffer(req *sip.Request, start *fsm.StartCall) int {
 	return 0
 }
 
-// sdpStatus is the answer to SDP that cannot be used (decisions: Refusals).
+// sdpStatus is the answer to SDP that cannot be used (ARCHITECTURE.md, Refusals).
 func sdpStatus(err error) int {
 	if errors.Is(err, media.ErrSDP) {
 		return 400
@@ -254,7 +254,7 @@ const firstEpoch fsm.Epoch = 1
 
 // unheard ends a call whose StartCall may have committed without our learning it:
 // its money would be held for ever. A StartCall that comes later than this end
-// does not count: its number is below those that still may (ha.md 8).
+// does not count: its number is below those that still may (ARCHITECTURE.md, rule 4).
 func (c *Call) unheard(now time.Time) {
 	if c.end == nil {
 		c.giveUp(now, fsm.EndHeldTooLong, 504, 102)

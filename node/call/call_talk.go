@@ -9,7 +9,7 @@ import (
 
 const (
 	// cutEarly is how long before the end of the grant the cut is proposed, so that
-	// commit and BYE fit in (decisions: Money).
+	// commit and BYE fit in (ARCHITECTURE.md, rule 3).
 	cutEarly = 100 * time.Millisecond
 	// fundedSpread is how long a call with money for the time being waits until it
 	// asks for more of what its account got.
@@ -85,7 +85,7 @@ func (c *Call) ask(now time.Time, slice uint32) {
 	}
 	until := c.since.Add(c.grant.For - cutEarly)
 	if soonest := now.Add(minExtend); until.Before(soonest) {
-		until = soonest // an adopted call may come after the end of its grant (ha.md 7)
+		until = soonest // an adopted call may come after the end of its grant (ARCHITECTURE.md, rule 3)
 	}
 	c.propose(cluster.LaneExtend, body, now, until)
 }
@@ -147,7 +147,7 @@ func (c *Call) cut(now time.Time) {
 }
 
 // grantOver: nothing is held any more. Media stops, whether the end could be
-// committed or not; without a quorum the BYE has to wait (ha.md 5).
+// committed or not; without a quorum the BYE has to wait (ARCHITECTURE.md, rule 1).
 func (c *Call) grantOver() {
 	if c.phase == talking || c.phase == ending {
 		c.closeMedia()

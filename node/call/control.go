@@ -76,8 +76,7 @@ type Config struct {
 	// Serving says whether the node may take new calls: it holds its lease and is
 	// not draining. nil: always.
 	Serving func() bool
-	// Down says whether a gateway does not answer from here (decisions: Gateway
-	// health). nil: none is down.
+	// Down says whether a gateway does not answer from here. nil: none is down.
 	Down func(gateway string) bool
 	// Resolve returns the addresses of a host name from a cache, without waiting.
 	// nil: names are not resolved and their candidates skipped.

@@ -46,7 +46,7 @@ func (c *Call) hunt(now time.Time) {
 }
 
 // skipped reports that a candidate is down from here and another one is not. If
-// all are down the first is tried (decisions: Gateway health).
+// all are down the first is tried.
 func (c *Call) skipped(candidate *fsm.Candidate) bool {
 	down := c.kit.cfg.Down
 	if down == nil || !down(candidate.Gateway) {

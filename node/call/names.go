@@ -17,7 +17,7 @@ import (
 // node with the cluster's key computes the same ones, and nobody else can. The
 // node that starts a call is deliberately not part of them, since a survivor
 // must be able to name the legs of a call of which it has nothing but the id
-// (ha.md 9).
+// (ARCHITECTURE.md, rule 5).
 type names struct {
 	key      []byte
 	encoding *base32.Encoding
@@ -89,7 +89,7 @@ func (n names) sum(parts ...[]byte) [sha256.Size]byte {
 }
 
 // Call returns the identifier of the call that an INVITE opens. A retransmission
-// gives the same one on every node, any other INVITE another one (ha.md 8).
+// gives the same one on every node, any other INVITE another one (ARCHITECTURE.md, rule 4).
 func (n names) Call(req *sip.Request) fsm.CallID {
 	var seq [4]byte
 	binary.BigEndian.PutUint32(seq[:], req.CSeq)

@@ -36,7 +36,7 @@ func (c *Control) gather(ctx context.Context, each func(*Call)) error {
 }
 
 // Served returns the calls that this node serves and that have not ended, for the
-// comparison with those that the state says are its own (ha.md 11).
+// comparison with those that the state says are its own (ARCHITECTURE.md, rule 6).
 func (c *Control) Served(ctx context.Context) ([]fsm.CallID, error) {
 	var ids []fsm.CallID
 	err := c.gather(ctx, func(call *Call) {
@@ -51,7 +51,7 @@ func (c *Control) Served(ctx context.Context) ([]fsm.CallID, error) {
 }
 
 // Silent returns the answered calls whose RTP has stopped on both sides for as
-// long as quiet, for the node's Beat (ha.md 17). A call that never had any is not
+// long as quiet, for the node's Beat (ARCHITECTURE.md, rule 12). A call that never had any is not
 // among them: its media may go past us. An adopted call is, until something of it
 // has been heard.
 func (c *Control) Silent(ctx context.Context, quiet time.Duration) ([]fsm.CallID, error) {

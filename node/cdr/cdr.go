@@ -6,7 +6,7 @@
 // in groups, deduplicated by sequence when the log is replayed, and a gap (left
 // by a snapshot install) is known and can be filled from any peer. A snapshot at
 // an index may only be persisted after [Store.Sync] has returned for it, because
-// the log below it is then compacted away (ha.md 13).
+// the log below it is then compacted away (ARCHITECTURE.md, rule 8).
 //
 // It never decides anything about money and never changes a row.
 package cdr

@@ -6,7 +6,7 @@
 // anything: what it lets through is decided by the state machine. What it
 // refuses is counted, and reported to the log in bounded, aggregated batches, so
 // that a flood costs the cluster a few commands a second and still leaves
-// records (ha.md 14).
+// records (ARCHITECTURE.md, rule 9).
 package guard
 
 import (
