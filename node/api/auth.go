@@ -117,6 +117,11 @@ func (s *server) authenticate(header string) (fsm.Token, *refusal) {
 	hash := given.Hash()
 	same := subtle.ConstantTimeCompare(hash[:], token.Hash[:]) == 1
 	switch {
+	case !found && s.ready() != nil:
+		p := problem(http.StatusServiceUnavailable, client.CodeNoLeader, "this node cannot know the token yet: %v", s.ready()).
+			hint("try again in a moment, or ask another node")
+		p.RetryAfter = retryAfter
+		return fsm.Token{}, p
 	case !found || !same:
 		return fsm.Token{}, problem(http.StatusUnauthorized, client.CodeUnauthorized, "the token is not known, or its secret is wrong").
 			hint("it may have been revoked; an administrator makes another: tandem token create")

@@ -243,3 +243,17 @@ func TestPathsAndMethods(t *testing.T) {
 		}
 	}
 }
+
+// A node that has not caught up does not know every token: it must not say that
+// one is wrong.
+func TestUnknownTokenWhileStarting(t *testing.T) {
+	w := newWorld(t)
+	known, unknown := w.token(client.RoleViewer), client.NewCredential().String()
+	w.status.Leader = ""
+	if res, body := w.request(http.MethodGet, "/api/v1/status", unknown, ""); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+		t.Errorf("unknown token: %s %s", res.Status, body)
+	}
+	if res, body := w.request(http.MethodGet, "/api/v1/status", known, ""); res.StatusCode != http.StatusOK {
+		t.Errorf("known token: %s %s", res.Status, body)
+	}
+}
