@@ -97,7 +97,7 @@ func (l *lab) estimated(c *client.CDR, cut time.Time) {
 	}
 }
 
-// proofEvery is how often a node proves its calls alive (ha.md 17: 5 s), twice,
+// proofEvery is how often a node proves its calls alive (ARCHITECTURE.md, rule 12: 5 s), twice,
 // and room for a busy machine.
 const proofEvery = 11 * time.Second
 
