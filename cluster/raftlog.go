@@ -46,10 +46,11 @@ func (r raftLog) Accept(_ string, level hclog.Level, msg string, args ...any) {
 }
 
 // routine tells the warnings that come several times a second while a node is
-// away, or once whenever one comes back. Raft says "failed to contact" and
-// "heartbeat timeout reached" beside them, once for each loss.
+// away, or whenever one comes back. A lost node is told by "failed to contact",
+// a lost leader by the event.
 func routine(msg string) bool {
 	for _, prefix := range []string{
+		"heartbeat timeout reached, starting election",
 		"Election timeout reached",
 		"failed to make requestVote RPC",
 		"failed to heartbeat to",

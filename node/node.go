@@ -230,6 +230,10 @@ func (n *Node) notice(e cluster.Event) {
 		n.log.Error("alarm", "kind", e.Kind, "node", e.Node, "text", e.Text)
 		return
 	}
+	if e.Kind == cluster.EventLeader && e.Node == "" {
+		n.log.Warn("no leader: new calls and commands wait for an election")
+		return
+	}
 	n.log.Info("cluster", "kind", e.Kind, "node", e.Node, "text", e.Text)
 }
 

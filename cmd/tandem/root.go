@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -143,6 +144,12 @@ func (a *app) root() *cobra.Command {
 		RunE:          a.api(a.status),
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		if at := new(pflag.NotExistError); errors.As(err, &at) && strings.Trim(at.GetSpecifiedName(), "0123456789") == "" {
+			return fmt.Errorf("%w: a number below zero goes behind \"--\"", err)
+		}
+		return err
+	})
 	a.flags.bind(root.PersistentFlags())
 	root.AddGroup(
 		&cobra.Group{ID: "node", Title: "A node and a cluster:"},
