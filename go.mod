@@ -3,28 +3,24 @@ module tandem
 go 1.26.0
 
 require (
-	github.com/anishathalye/porcupine v1.3.1
-	github.com/danielgtaylor/huma/v2 v2.37.2
-	github.com/emiago/sipgo v1.7.2
-	github.com/gaissmai/bart v0.30.0
-	github.com/google/go-cmp v0.7.0
-	github.com/hashicorp/go-hclog v1.6.3
-	github.com/hashicorp/memberlist v0.7.0
-	github.com/hashicorp/raft v1.8.0
-	github.com/pelletier/go-toml/v2 v2.4.3
-	github.com/pion/rtcp v1.2.20
-	github.com/pion/rtp v1.10.6
-	github.com/pion/sdp/v3 v3.0.20
-	github.com/prometheus/client_golang v1.25.0
-	github.com/shopspring/decimal v1.6.0
-	github.com/spf13/cobra v1.10.2
-	go.etcd.io/bbolt v1.5.0
-	go.uber.org/goleak v1.3.0
-	golang.org/x/crypto v0.58.0
-	golang.org/x/net v0.60.0
-	golang.org/x/sys v0.49.0
-	golang.org/x/time v0.16.0
-	pgregory.net/rapid v1.3.0
+	github.com/danielgtaylor/huma/v2 v2.37.2 // HTTP API, OpenAPI 3.1
+	github.com/emiago/sipgo v1.7.2 // SIP URIs (its parser)
+	github.com/gaissmai/bart v0.30.0 // CIDR look-up of sources
+	github.com/google/go-cmp v0.7.0 // tests
+	github.com/hashicorp/go-hclog v1.6.3 // raft's log, as slog
+	github.com/hashicorp/memberlist v0.7.0 // membership
+	github.com/hashicorp/raft v1.8.0 // consensus
+	github.com/pelletier/go-toml/v2 v2.4.3 // configuration and objects files
+	github.com/pion/rtp v1.10.6 // RTP headers
+	github.com/prometheus/client_golang v1.25.0 // metrics
+	github.com/shopspring/decimal v1.6.0 // tests: oracle of money
+	github.com/spf13/cobra v1.10.2 // command line
+	github.com/spf13/pflag v1.0.10 // command line: flag values
+	go.etcd.io/bbolt v1.5.0 // log, outbox, CDRs
+	go.uber.org/goleak v1.3.0 // tests
+	golang.org/x/sys v0.49.0 // socket options, boot time, epoll
+	golang.org/x/time v0.16.0 // request rates of the API
+	pgregory.net/rapid v1.3.0 // tests: properties
 )
 
 require (
@@ -53,7 +49,7 @@ require (
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/sean-/seed v0.0.0-20170313163322-e2103e2c3529 // indirect
-	github.com/spf13/pflag v1.0.10 // indirect
+	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sync v0.22.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
