@@ -69,11 +69,20 @@ func (d *day) began(o verdict) time.Duration { return o.Start.Sub(d.start) }
 // the network between the nodes, or into what followed. What else happens to other
 // nodes is no excuse: an election is over before a call has been held too long.
 func (d *day) excused(o verdict) bool {
-	name := d.at(o.Target.Addr()).Host.Name()
+	name, hit := d.at(o.Target.Addr()).Host.Name(), map[string]bool{}
 	network := []chaos.Kind{chaos.Partition, chaos.Cut, chaos.Delay, chaos.Loss}
-	return slices.ContainsFunc(d.blows, func(b blow) bool {
-		return (b.hits(name) || slices.Contains(network, b.Kind)) && b.from <= o.heard && d.began(o) <= b.to+outage
-	})
+	for _, b := range d.blows {
+		if b.from > o.heard || d.began(o) > b.to+outage {
+			continue
+		}
+		if b.hits(name) || slices.Contains(network, b.Kind) {
+			return true
+		}
+		for _, victim := range b.Groups[0] {
+			hit[victim] = true
+		}
+	}
+	return len(hit) > 1 // nobody is left to have a majority with
 }
 
 // silent says whether the node of a call could not answer for some time of it.

@@ -52,6 +52,23 @@ func TestNodeStories(t *testing.T) {
 			25s  pause leader for 4s
 			45s  pause follower for 4s
 			65s  pause all for 3s`},
+		{"two at once", `
+			10s  kill leader for 6s
+			12s  kill follower for 6s
+			35s  partition leader|n1,n2,n3 for 6s
+			37s  kill leader for 6s
+			60s  power n1,n2 for 4s`},
+		{"flapping", `
+			10s    partition leader|n1,n2,n3 for 300ms
+			10.6s  partition leader|n1,n2,n3 for 300ms
+			11.2s  partition leader|n1,n2,n3 for 300ms
+			11.8s  cut n1>n2 for 300ms
+			12.4s  cut n2>n1 for 300ms
+			13s    partition n1|n2|n3 for 300ms
+			40s    transfer leader
+			40.1s  kill leader for 200ms
+			41s    transfer leader
+			41.1s  power all for 100ms`},
 		{"disks", `
 			10s  slowdisk leader 300ms for 10s
 			30s  slowdisk all 100ms for 10s
