@@ -42,20 +42,21 @@ func TestBadInput(t *testing.T) {
 		status int
 		reason string // of the CDR
 		port   int
-		edit   *strings.Replacer
+		edits  []string
 	}{
 		"no rate":       {prefix: "77", status: 503, reason: "no-rate"},
 		"no money":      {prefix: "49", status: 402, reason: "no-money", port: poorPort},
-		"malformed sdp": {prefix: "49", status: 488, edit: strings.NewReplacer("m=audio [media_port] RTP/AVP 8 0", "m=audio RTP")},
+		"malformed sdp": {prefix: "49", status: 400, edits: malformed()},
 	} {
-		t.Run(name, func(t *testing.T) { l.refused(t, c.prefix, c.port, c.edit, c.status, c.reason) })
+		t.Run(name, func(t *testing.T) { l.refused(t, c.prefix, c.port, c.edits, c.status, c.reason) })
 	}
 	t.Run("locked account", func(t *testing.T) {
 		l.must("account", "lock", "acme")
-		l.refused(t, "49", 0, nil, 403, "account-locked")
+		l.refused(t, "49", 0, nil, 403, "locked")
 		l.must("account", "unlock", "acme")
 	})
-	t.Run("unknown source", l.stranger)
+	t.Run("unknown source", func(t *testing.T) { l.stranger(t, "stranger") })
+	t.Run("unknown source, malformed sdp", func(t *testing.T) { l.stranger(t, "mad stranger", malformed()...) })
 	t.Run("rates", l.brokenRates)
 	t.Run("token", l.wrongToken)
 	t.Run("configuration", l.unknownKey)
@@ -83,12 +84,12 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// malformed makes an SDP that is none.
+func malformed() []string { return []string{"m=audio [media_port] RTP/AVP 8 0", "m=audio RTP"} }
+
 // refused makes a call on each node, which has to be refused, for free.
-func (l *lab) refused(t *testing.T, prefix string, port int, edit *strings.Replacer, status int, reason string) {
+func (l *lab) refused(t *testing.T, prefix string, port int, edits []string, status int, reason string) {
 	t.Helper()
-	if edit == nil {
-		edit = strings.NewReplacer()
-	}
 	for i, m := range l.nodes {
 		l.runs++
 		from := port
@@ -96,10 +97,14 @@ func (l *lab) refused(t *testing.T, prefix string, port int, edit *strings.Repla
 			from = customerPort + 100*l.runs
 		}
 		name := "refused-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + m.name
-		s := l.sipp(name, "customer", edit, customerIP, from,
+		s := l.sipp(name, "customer", edits, customerIP, from,
 			m.sip(), "-key", "prefix", prefix, "-key", "caller", "442079460000", "-m", "1")
 		s.wait(10 * time.Second)
-		for id, p := range s.calls() {
+		calls := s.calls()
+		if len(calls) != 1 {
+			t.Errorf("%s made %d calls: %s", name, len(calls), tail(s.log))
+		}
+		for id, p := range calls {
 			if p.status != status {
 				t.Errorf("call %d is answered with %d, want %d: %+v", i, p.status, status, *p)
 			}
@@ -123,11 +128,15 @@ func (l *lab) refused(t *testing.T, prefix string, port int, edit *strings.Repla
 }
 
 // stranger calls from an address that nobody knows, and hears nothing.
-func (l *lab) stranger(t *testing.T) {
-	s := l.sipp("stranger", "customer", strings.NewReplacer(), strangerIP, customerPort,
+func (l *lab) stranger(t *testing.T, name string, edits ...string) {
+	s := l.sipp(name, "customer", edits, strangerIP, customerPort,
 		l.nodes[0].sip(), "-key", "prefix", "49", "-key", "caller", "442079460000", "-m", "1", "-recv_timeout", "2500")
 	s.wait(10 * time.Second)
-	for id, p := range s.calls() {
+	calls := s.calls()
+	if len(calls) != 1 {
+		t.Errorf("%d calls: %s", len(calls), tail(s.log))
+	}
+	for id, p := range calls {
 		if p.answer >= 0 || p.refused >= 0 {
 			t.Errorf("call %s got an answer: %+v", id, *p)
 		}

@@ -60,17 +60,17 @@ func sippArgs() []string {
 	}
 }
 
-// sipp starts a run. name is unique in the lab; edit puts times into the scenario,
-// where sipp takes no variables; args are the remote address and what else the
+// sipp starts a run. name is unique in the lab; edits are pairs of what is
+// replaced in the scenario, where sipp takes no variables; args are the remote address and what else the
 // scenario needs.
-func (l *lab) sipp(name, scenario string, edit *strings.Replacer, ip string, port int, args ...string) *sipp {
+func (l *lab) sipp(name, scenario string, edits []string, ip string, port int, args ...string) *sipp {
 	l.t.Helper()
 	text, err := scenarios.ReadFile("testdata/" + scenario + ".xml")
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	s := &sipp{l: l, logs: filepath.Join(l.dir, name+".calls"), errs: filepath.Join(l.dir, name+".err")}
-	file := l.file(name+".xml", "%s", edit.Replace(string(text)))
+	file := l.file(name+".xml", "%s", strings.NewReplacer(append(edits, "TALK", "1000")...).Replace(string(text)))
 	all := append(sippArgs(), "-sf", file, "-log_file", s.logs, "-error_file", s.errs,
 		"-i", ip, "-p", strconv.Itoa(port), "-mi", ip, "-mp", strconv.Itoa(port+mediaOffset))
 	s.born = time.Now()
@@ -91,7 +91,7 @@ const mediaOffset = 10_000
 // vendor starts a carrier.
 func (l *lab) vendor(scenario string, args ...string) *sipp {
 	l.t.Helper()
-	s := l.sipp("vendor-"+scenario, scenario, strings.NewReplacer(), vendorIP, vendorPort, args...)
+	s := l.sipp("vendor-"+scenario, scenario, nil, vendorIP, vendorPort, args...)
 	l.listening(vendorIP, vendorPort)
 	return s
 }
@@ -123,8 +123,8 @@ func (l *lab) customers(c traffic) []*sipp {
 			"-r", strconv.Itoa(c.cps), "-rp", strconv.Itoa(1000 * len(l.nodes)),
 		}, c.args...)
 		name := fmt.Sprintf("customer%d-%s", l.runs, m.name)
-		edit := strings.NewReplacer("TALK", strconv.Itoa(int(c.talk.Milliseconds())))
-		out = append(out, l.sipp(name, cmp.Or(c.scenario, "customer"), edit, customerIP, customerPort+100*l.runs+10*i, args...))
+		edits := []string{"TALK", strconv.Itoa(int(c.talk.Milliseconds()))}
+		out = append(out, l.sipp(name, cmp.Or(c.scenario, "customer"), edits, customerIP, customerPort+100*l.runs+10*i, args...))
 	}
 	return out
 }
