@@ -25,7 +25,6 @@ const (
 	customerPort = 5070
 	vendorIP     = "127.0.0.72"
 	vendorPort   = 5060
-	sparePort    = 5070 // of a second carrier on the vendor's address
 	sipPort      = 5060
 	httpPort     = 8443
 )
@@ -158,15 +157,20 @@ func (l *lab) leader() *member {
 	return found
 }
 
-// listening waits until somebody has taken a UDP port.
+// listening waits until somebody has taken a port, for UDP or for TCP.
 func (l *lab) listening(ip string, port int) {
 	l.t.Helper()
-	within(l.t, 10*time.Second, "somebody listens on "+ip, func() (bool, string) {
-		conn, err := net.ListenPacket("udp", net.JoinHostPort(ip, strconv.Itoa(port)))
-		if err == nil {
-			_ = conn.Close()
+	addr := net.JoinHostPort(ip, strconv.Itoa(port))
+	within(l.t, 10*time.Second, "somebody listens on "+addr, func() (bool, string) {
+		datagram, udp := net.ListenPacket("udp", addr)
+		if udp == nil {
+			_ = datagram.Close()
 		}
-		return err != nil, "the port is free"
+		stream, tcp := net.Listen("tcp", addr)
+		if tcp == nil {
+			_ = stream.Close()
+		}
+		return udp != nil || tcp != nil, "the port is free"
 	})
 }
 

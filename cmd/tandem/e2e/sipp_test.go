@@ -88,11 +88,17 @@ func (l *lab) sipp(name, scenario string, edits []string, ip string, port int, a
 // mediaOffset is from a sipp's signalling port to its media port.
 const mediaOffset = 10_000
 
-// vendor starts a carrier.
-func (l *lab) vendor(scenario string, args ...string) *sipp {
+// vendor starts the carrier that all customers can reach.
+func (l *lab) vendor(scenario string) *sipp {
 	l.t.Helper()
-	s := l.sipp("vendor-"+scenario, scenario, nil, vendorIP, vendorPort, args...)
-	l.listening(vendorIP, vendorPort)
+	return l.carrier("vendor", scenario, vendorPort, nil)
+}
+
+// carrier starts a carrier and waits until it listens.
+func (l *lab) carrier(name, scenario string, port int, edits []string, args ...string) *sipp {
+	l.t.Helper()
+	s := l.sipp(name, scenario, edits, vendorIP, port, args...)
+	l.listening(vendorIP, port)
 	return s
 }
 
