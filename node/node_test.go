@@ -2,100 +2,64 @@ package node_test
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"tandem/billing"
 	"tandem/cluster"
-	"tandem/cluster/pki"
 	"tandem/fsm"
 	"tandem/node"
 	"tandem/node/cdr"
 	"tandem/node/config"
 	"tandem/node/load"
+	"tandem/node/setup"
 )
 
 // lab is three nodes in one process on loopback, with real sockets, TLS and
 // disks.
 type lab struct {
 	t     *testing.T
-	dirs  []string
 	files []config.Config
 	nodes []*node.Node
 	stops []func()
 }
 
-func freePort(t *testing.T, ip string) int {
+func freePort(t *testing.T, ip string) uint16 {
 	t.Helper()
 	l, err := net.Listen("tcp", ip+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	ca, err := pki.CreateCA(pki.NewClusterID(), time.Now())
+	l := &lab{t: t}
+	made, err := setup.Run(setup.Config{
+		Dir: t.TempDir(), Nodes: []setup.Node{
+			{Name: "n1", IP: netip.MustParseAddr("127.0.0.41")},
+			{Name: "n2", IP: netip.MustParseAddr("127.0.0.42")},
+			{Name: "n3", IP: netip.MustParseAddr("127.0.0.43")},
+		},
+		Ports: setup.Ports{
+			Cluster: freePort(t, "127.0.0.41"), SIP: freePort(t, "127.0.0.41"), HTTP: freePort(t, "127.0.0.41"), Media: "30000-30999",
+		},
+	}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t}
-	ips := []string{"127.0.0.41", "127.0.0.42", "127.0.0.43"}
-	gossip, secret := hex.EncodeToString(pki.NewGossipKey()), hex.EncodeToString(pki.NewGossipKey())
-	ports, sipPort := []int{}, freePort(t, ips[0])
-	for _, ip := range ips {
-		ports = append(ports, freePort(t, ip))
-	}
-	for i, ip := range ips {
-		dir := t.TempDir()
-		l.dirs = append(l.dirs, dir)
-		name := fmt.Sprintf("n%d", i+1)
-		creds, err := ca.IssueNode(name, []string{ip}, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, err := json.Marshal(node.Identity{ClusterID: ca.ClusterID, Generation: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for file, text := range map[string][]byte{
-			node.FileCA: creds.CAPEM, node.FileCert: creds.CertPEM, node.FileKey: creds.KeyPEM,
-			node.FileGossipKey: []byte(gossip), node.FileClusterKey: []byte(secret), node.FileCluster: id,
-		} {
-			path := filepath.Join(dir, file)
-			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, text, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		var join []string
-		for j, peer := range ips {
-			if j != i {
-				join = append(join, fmt.Sprintf("%q", fmt.Sprintf("%s:%d", peer, ports[j])))
-			}
-		}
-		text := fmt.Sprintf("[node]\nname=%q\ndata_dir=%q\n[cluster]\nbind=%q\nport=%d\njoin=[%s]\nexpect=3\n[[address]]\nip=%q\n[sip]\nport=%d\n[media]\nports=\"30000-30999\"\n[http]\nlisten=\"%s:0\"\n",
-			name, dir, ip, ports[i], strings.Join(join, ","), ip, sipPort, ip)
-		file, err := config.Parse(name+".toml", []byte(text))
+	for i, n := range made.Nodes {
+		file, err := config.Load(n.File)
 		if err != nil {
 			t.Fatal(err)
 		}
 		l.files = append(l.files, file)
-	}
-	for i := range l.files {
 		l.start(i)
 	}
 	return l
