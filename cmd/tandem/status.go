@@ -94,7 +94,7 @@ func (a *app) membersCommand() *cobra.Command {
 			col("ADDRESS", func(m M) any { return m.Address }),
 			col("STATE", func(m M) any { return m.State }),
 			col("ROLE", func(m M) any { return m.Role }),
-			col("UP", func(m M) any { return m.Up }),
+			col("ADMITTED", func(m M) any { return m.Up }),
 			col("CALLS", func(m M) any { return m.Calls }),
 			col("SERVES", func(m M) any { return m.Services }),
 			col("VERSION", func(m M) any { return m.Version }),

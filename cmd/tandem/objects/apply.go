@@ -222,6 +222,10 @@ func (a applier) topUp(t TopUp) error {
 			return fmt.Errorf("account %q is not there", t.Account)
 		}
 		if !missing && transfer.Memo == memo {
+			if transfer.Amount != t.Amount {
+				return fmt.Errorf("top-up %s/%s: paid %s already, not %s; give another payment another key",
+					t.Account, t.Key, transfer.Amount, t.Amount)
+			}
 			a.report(s)
 			return nil
 		}

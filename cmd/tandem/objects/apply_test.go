@@ -132,6 +132,18 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// A key that has paid is not taken for another amount.
+func TestApplyOtherAmount(t *testing.T) {
+	doc := objects.Document{TopUps: []objects.TopUp{{Account: "acme", Amount: 100_000, Key: "first"}}}
+	_, c := start(t)
+	apply(t, c, doc, false)
+	doc.TopUps[0].Amount++
+	err := doc.Apply(t.Context(), c, objects.Options{})
+	if err == nil || !strings.Contains(err.Error(), "top-up acme/first: paid 0.10 already, not 0.100001") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // The object that was refused is named.
 func TestApplyStops(t *testing.T) {
 	_, c := start(t)
