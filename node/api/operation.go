@@ -213,8 +213,8 @@ func (s *server) remove(ctx context.Context, key string, body fsm.Body) (*object
 // commit proposes what an operator asked for and writes down who that was.
 func (s *server) commit(ctx context.Context, key string, body fsm.Body) (fsm.Result, error) {
 	r, err := s.propose(ctx, key, body)
-	who := asking(ctx).token
-	log := s.log.With("command", body.Kind().String(), "token", who.ID, "name", who.Name)
+	who := asking(ctx)
+	log := s.log.With("command", body.Kind().String(), "path", who.url.Path, "token", who.token.ID, "name", who.token.Name)
 	if err != nil {
 		log.Info("change refused", "err", err)
 	} else {
