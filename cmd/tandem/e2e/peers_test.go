@@ -12,14 +12,14 @@ import (
 )
 
 // Gateways of the peers' test, by what their carriers do. All fall back to the
-// carrier that takes every number.
+// carrier that takes every number. sipp takes media ports at the same distance.
 const (
-	tcpPort     = 5061 + iota // answers over TCP
-	heldPort                  // is put on hold
-	ringPort                  // rings until it is cancelled
-	brokenPort                // 503
-	busyPort                  // 486
-	silencePort               // never says a word
+	tcpPort     = vendorPort + 4*(1+iota) // answers over TCP
+	heldPort                              // is put on hold
+	ringPort                              // rings until it is cancelled
+	brokenPort                            // 503
+	busyPort                              // 486
+	silencePort                           // never says a word
 )
 
 func peerGateways() string {
