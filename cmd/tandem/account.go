@@ -186,7 +186,7 @@ func (a *app) accountLedger() *cobra.Command {
 			return err
 		}
 		type T = client.Transfer
-		return render.List(a.printer(), items, []render.Column[T]{
+		return listing(a, items, *limit, []render.Column[T]{
 			col("SEQ", func(t T) any { return t.Seq }),
 			col("AT", func(t T) any { return t.At }),
 			col("KIND", func(t T) any { return t.Kind }),

@@ -33,7 +33,7 @@ func (a *app) blacklistList() *cobra.Command {
 			return err
 		}
 		type B = client.Block
-		return render.List(a.printer(), items, []render.Column[B]{
+		return listing(a, items, *limit, []render.Column[B]{
 			col("NUMBER", func(b B) any { return b.Number }),
 			col("LIST", func(b B) any { return b.List }),
 			col("SCOPE", func(b B) any { return b.Scope }),

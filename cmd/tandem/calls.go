@@ -56,7 +56,7 @@ func (a *app) callsList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return render.List(a.printer(), items, callColumns())
+		return listing(a, items, *limit, callColumns())
 	})
 	return cmd
 }

@@ -24,6 +24,7 @@ func cdrColumns() []render.Column[client.CDR] {
 		col("ACCOUNT", func(r R) any { return r.Account }),
 		col("CALLER", func(r R) any { return r.Caller }),
 		col("CALLEE", func(r R) any { return r.Callee }),
+		col("INGRESS", func(r R) any { return cmp.Or(r.Ingress, r.Source) }), // of a stranger, its address
 		col("EGRESS", func(r R) any { return r.Egress }),
 		col("DURATION", func(r R) any { return r.Duration }),
 		col("BILLED", func(r R) any { return r.Billed }),
@@ -74,7 +75,7 @@ func (a *app) cdrSearch() *cobra.Command {
 		if partial {
 			fmt.Fprintln(a.errOut, "warning: the node is still filling gaps, records may be missing; ask another one with --addr")
 		}
-		return render.List(a.printer(), items, cdrColumns())
+		return listing(a, items, *limit, cdrColumns())
 	})
 	return cmd
 }
@@ -139,7 +140,6 @@ func cdrDetails() []render.Column[client.CDR] {
 		col("RATE", rate(func(r R) *client.CallRate { return r.Rate })),
 		col("COST RATE", rate(func(r R) *client.CallRate { return r.CostRate })),
 		col("VENDOR", func(r R) any { return r.Vendor }),
-		col("INGRESS", func(r R) any { return r.Ingress }),
 		col("SOURCE", func(r R) any { return r.Source }),
 		col("SENT TO", func(r R) any { return r.EgressAddr }),
 		col("CALL-ID A", func(r R) any { return r.SIPCallIDA }),

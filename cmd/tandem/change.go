@@ -120,6 +120,16 @@ func collect[T any](limit int, each func(func(T, error) bool)) ([]T, error) {
 	return out, nil
 }
 
+// listing prints a list of at most limit items; 0: all. People are told when it
+// may go on.
+func listing[T any](a *app, items []T, limit int, columns []render.Column[T]) error {
+	err := render.List(a.printer(), items, columns)
+	if err == nil && limit > 0 && len(items) == limit && a.flags.format == render.Table {
+		_, err = fmt.Fprintf(a.errOut, "these are the first %s; all of them: --limit 0\n", render.Group(fmt.Sprint(limit)))
+	}
+	return err
+}
+
 // maxPage is the most items that the API gives at once.
 const maxPage = 1000
 

@@ -161,7 +161,7 @@ func (a *app) rateList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return render.List(a.printer(), items, rateColumns())
+		return listing(a, items, *limit, rateColumns())
 	})
 	return cmd
 }
