@@ -93,6 +93,7 @@ func (c *Callers) Run(ctx context.Context) (Report, error) {
 	if err == nil {
 		c.drain()
 	}
+	c.giveUp()
 	c.close()
 	stop()
 	if err == nil {
@@ -137,6 +138,22 @@ func (c *Callers) drain() {
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()
 	for end := time.Now().Add(c.cfg.Talk + cmp.Or(c.cfg.Drain, drainTime)); c.Live() > 0 && time.Now().Before(end); <-t.C {
+	}
+}
+
+// giveUp reports the calls that nobody has answered and nobody has refused: a
+// caller who has heard a 100 does not repeat himself.
+func (c *Callers) giveUp() {
+	var waiting []string
+	c.mu.Lock()
+	for id, l := range c.calls {
+		if l.out.Setup == 0 {
+			waiting = append(waiting, id)
+		}
+	}
+	c.mu.Unlock()
+	for _, id := range waiting {
+		c.end(id, func(*Outcome) {})
 	}
 }
 
