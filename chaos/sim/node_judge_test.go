@@ -57,7 +57,7 @@ func (d *day) wrong(o verdict) string {
 		return ""
 	case !d.excused(o):
 		return "failed in peace"
-	case o.Status == 0 && d.silent(o), slices.Contains([]int{503, 504}, o.Status):
+	case o.Status == 0 && d.silent(o, d.began(o)+outage), slices.Contains([]int{503, 504}, o.Status):
 		return ""
 	}
 	return "failed in a way that no fault explains"
@@ -85,12 +85,13 @@ func (d *day) excused(o verdict) bool {
 	return len(hit) > 1 // nobody is left to have a majority with
 }
 
-// silent says whether the node of a call could not answer for some time of it.
-func (d *day) silent(o verdict) bool {
+// silent says whether the node of a call could not answer for some of the time from
+// the call's beginning. Who has heard a 100 from a node that then dies waits for ever.
+func (d *day) silent(o verdict, until time.Duration) bool {
 	name := d.at(o.Target.Addr()).Host.Name()
 	mute := []chaos.Kind{chaos.Kill, chaos.Restart, chaos.Power, chaos.Vanish, chaos.Pause}
 	return slices.ContainsFunc(d.blows, func(b blow) bool {
-		return slices.Contains(mute, b.Kind) && b.hits(name) && b.from <= o.heard && d.began(o) <= b.to+outage
+		return slices.Contains(mute, b.Kind) && b.hits(name) && b.from <= until && d.began(o) <= b.to+outage
 	})
 }
 

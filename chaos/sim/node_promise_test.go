@@ -187,7 +187,7 @@ func TestVoice(t *testing.T) {
 		d.run(faults, load.CallersConfig{CPS: 2, Calls: 24, Talk: 20 * time.Second, RTP: true})
 		for _, o := range d.outcomes {
 			most := 100 * time.Millisecond
-			if d.silent(o) {
+			if d.silent(o, o.heard) {
 				most = 5 * time.Second
 			}
 			if o.Answered() && (o.RTP.Received == 0 || o.RTP.LongestGap > most) {
