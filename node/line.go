@@ -129,7 +129,7 @@ func (n *Node) gate(src netip.AddrPort, packet []byte) bool {
 		return true
 	}
 	if bytes.HasPrefix(packet, []byte("INVITE ")) { // an illegal call (F163)
-		n.guard.Refused(time.Now(), guard.Refusal{Source: src, Reason: fsm.EndUnknownSource})
+		n.guard.Refused(time.Now(), guard.Refusal{Source: src, Reason: fsm.EndUnknownSource, Packet: packet})
 	}
 	return false
 }

@@ -11,6 +11,7 @@ package guard
 
 import (
 	"context"
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"sync"
@@ -30,6 +31,11 @@ const (
 	maxReports = 32
 	// maxSources bounds the sources counted one by one within a round.
 	maxSources = 4096
+	// maxSeen bounds the packets remembered to tell a retransmission from a new
+	// call; beyond it each counts. seenFor is how long a caller repeats an INVITE
+	// that nobody answers (RFC 3261 timer B).
+	maxSeen = 8192
+	seenFor = 32 * time.Second
 	// DefaultCPS is the limit of an ingress that sets none: new calls a second
 	// through this node.
 	DefaultCPS = 200
@@ -57,12 +63,15 @@ type Submit func(fsm.Refused)
 // Guard is the early refusal of one node.
 type Guard struct {
 	submit Submit
+	seed   maphash.Seed
 	table  atomic.Pointer[table]
 
 	mu      sync.Mutex // the counters of this round
 	counts  map[key]*count
 	totals  map[fsm.EndReason]uint64
-	dropped uint64 // refusals folded into the zero address, since the start
+	dropped uint64             // refusals folded into the zero address, since the start
+	seen    [2]map[uint64]bool // packets refused in this seenFor and the one before
+	turned  time.Time          // when seen[0] began
 }
 
 // table is an immutable view, swapped whole.
@@ -86,7 +95,10 @@ type count struct {
 
 // New returns a guard that knows nobody yet.
 func New(submit Submit) *Guard {
-	g := &Guard{submit: submit, counts: map[key]*count{}, totals: map[fsm.EndReason]uint64{}}
+	g := &Guard{
+		submit: submit, seed: maphash.MakeSeed(),
+		counts: map[key]*count{}, totals: map[fsm.EndReason]uint64{}, seen: [2]map[uint64]bool{{}, {}},
+	}
 	g.table.Store(&table{})
 	return g
 }
@@ -147,12 +159,22 @@ type Refusal struct {
 	Reason         fsm.EndReason
 	Caller, Callee string // as received; may be empty
 	Status         uint16 // SIP status of the answer; 0: silence
+	// Packet is what was refused in silence: when it comes again it is a
+	// retransmission and does not count. Nil: every refusal counts.
+	Packet []byte
 }
 
 // Refused counts a refusal for the next report.
 func (g *Guard) Refused(now time.Time, r Refusal) {
+	var print uint64
+	if r.Packet != nil {
+		print = maphash.Bytes(g.seed, r.Packet)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if r.Packet != nil && g.again(now, print) {
+		return
+	}
 	g.totals[r.Reason]++
 	k := key{r.Source.Addr().Unmap(), r.Reason}
 	c := g.counts[k]
@@ -168,6 +190,20 @@ func (g *Guard) Refused(now time.Time, r Refusal) {
 	}
 	c.n++
 	c.last = now
+}
+
+// again remembers a packet and says whether it was there. Called with mu held.
+func (g *Guard) again(now time.Time, print uint64) bool {
+	if now.Sub(g.turned) > seenFor {
+		g.seen[1], g.seen[0], g.turned = g.seen[0], map[uint64]bool{}, now
+	}
+	if g.seen[0][print] || g.seen[1][print] {
+		return true
+	}
+	if len(g.seen[0]) < maxSeen {
+		g.seen[0][print] = true
+	}
+	return false
 }
 
 // Totals returns how many refusals of each reason there were since the start.

@@ -106,6 +106,37 @@ func TestRoundIsBoundedAndComplete(t *testing.T) {
 	}
 }
 
+// A phone that repeats its INVITE until it gives up made one call.
+func TestRetransmissionsCountOnce(t *testing.T) {
+	g := New(nil)
+	now := time.Unix(1000, 0)
+	src := netip.MustParseAddrPort("203.0.113.5:5060")
+	say := func(packet string) {
+		g.Refused(now, Refusal{Source: src, Reason: fsm.EndUnknownSource, Packet: []byte(packet)})
+	}
+	for _, after := range []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second} {
+		now = now.Add(after)
+		say("INVITE a")
+	}
+	say("INVITE b")
+	if n := g.Totals()[fsm.EndUnknownSource]; n != 2 {
+		t.Errorf("%d calls, want 2", n)
+	}
+	now = now.Add(3 * seenFor)
+	say("INVITE c")
+	now = now.Add(seenFor + 1)
+	say("INVITE a")
+	if n := g.Totals()[fsm.EndUnknownSource]; n != 4 {
+		t.Errorf("%d calls after a while, want 4", n)
+	}
+	for i := range 3 * maxSeen {
+		say(fmt.Sprint("INVITE ", i))
+	}
+	if len(g.seen[0]) > maxSeen {
+		t.Errorf("%d packets are remembered", len(g.seen[0]))
+	}
+}
+
 func BenchmarkKnown(b *testing.B) {
 	g := New(nil)
 	g.Configure(view(), time.Now())
