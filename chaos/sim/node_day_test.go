@@ -285,7 +285,7 @@ var wires = []struct {
 // faults and extensions.
 func usual(length time.Duration) []load.CallersConfig {
 	return []load.CallersConfig{
-		{CPS: 3, Calls: int(3 * length.Seconds()), Talk: 3 * time.Second},
+		{CPS: 2, Calls: int(2 * length.Seconds()), Talk: 3 * time.Second},
 		{CPS: 0.5, Calls: int(length.Seconds() / 2), Talk: 45 * time.Second},
 	}
 }
