@@ -222,8 +222,13 @@ func (r *replica) install(built *fsm.Rates) {
 
 // refreshGuard rebuilds the local view that refuses unknown sources.
 func (n *Node) refreshGuard() {
-	view := guard.View{Trusted: n.opts.Trusted}
+	view := guard.View{Trusted: slices.Clone(n.opts.Trusted)}
 	n.replica.View(func(s *fsm.State) {
+		params := s.Params()
+		view.AnswerAll = params.ReplyUnknown
+		for _, p := range params.TrustedNetworks {
+			view.Trusted = append(view.Trusted, netipPrefix(p))
+		}
 		for _, g := range everything(s.MappingGateways, gatewayID) {
 			in := guard.Ingress{ID: g.ID, CPS: g.MaxCPS}
 			for _, p := range g.Addrs {

@@ -55,6 +55,8 @@ type View struct {
 	Peers []netip.Prefix
 	// Trusted networks are answered where others get silence.
 	Trusted []netip.Prefix
+	// AnswerAll: everybody is answered (SS_REPLY_UNAUTHORIZED).
+	AnswerAll bool
 }
 
 // Submit hands a report to the log. It must not block.
@@ -78,6 +80,7 @@ type Guard struct {
 type table struct {
 	known   bart.Table[*bucket] // nil bucket: a peer that is no ingress
 	trusted bart.Lite
+	all     bool // everybody is trusted so far
 }
 
 type key struct {
@@ -111,7 +114,7 @@ func (g *Guard) Configure(v View, now time.Time) {
 			old[b.id] = b
 		}
 	}
-	t := &table{}
+	t := &table{all: v.AnswerAll}
 	for _, p := range v.Peers {
 		t.known.Insert(p.Masked(), nil)
 	}
@@ -143,7 +146,8 @@ func (g *Guard) Known(src netip.Addr) bool {
 
 // Trusted says whether a refused address deserves an answer (F009).
 func (g *Guard) Trusted(src netip.Addr) bool {
-	return g.table.Load().trusted.Contains(src.Unmap())
+	t := g.table.Load()
+	return t.all || t.trusted.Contains(src.Unmap())
 }
 
 // Admit takes a token of the ingress that owns src, for one new call. It says

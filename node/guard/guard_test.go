@@ -34,6 +34,12 @@ func TestKnown(t *testing.T) {
 	if !g.Trusted(netip.MustParseAddr("10.1.1.1")) || g.Trusted(netip.MustParseAddr("11.1.1.1")) {
 		t.Error("trusted networks")
 	}
+	v := view()
+	v.AnswerAll = true
+	g.Configure(v, time.Time{})
+	if !g.Trusted(netip.MustParseAddr("11.1.1.1")) || g.Known(netip.MustParseAddr("11.1.1.1")) {
+		t.Error("strangers are to be answered, and stay strangers")
+	}
 }
 
 // An ingress may send its limit at once and its limit a second from then on,
