@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,7 +68,11 @@ func length[T any](short, long T) T {
 // else the test wants, in the language of "tandem apply".
 func newLab(t *testing.T, funds, more string) *lab {
 	t.Helper()
-	l := &lab{t: t, dir: t.TempDir(), binary: build(t)}
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{t: t, dir: t.TempDir(), binary: program}
 	for i := range 3 {
 		l.nodes = append(l.nodes, &member{name: fmt.Sprintf("n%d", i+1), ip: fmt.Sprintf("127.0.0.%d", 61+i)})
 	}
@@ -95,23 +100,23 @@ func newLab(t *testing.T, funds, more string) *lab {
 	return l
 }
 
-// build makes the binary, or takes the one that TANDEM_E2E_BIN names.
-func build(t *testing.T) string {
-	t.Helper()
+// binary is the program under test: made once, or the one that TANDEM_E2E_BIN
+// names.
+var binary = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("TANDEM_E2E_BIN"); path != "" {
-		return path
+		return path, nil
 	}
 	path, err := filepath.Abs(filepath.Join("..", "..", "..", "bin", "e2e", "tandem"))
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	cmd := exec.Command("go", "build", "-o", path, "tandem/cmd/tandem")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return path
-}
+	return path, nil
+})
 
 func (l *lab) addrs() []string {
 	var out []string
