@@ -76,6 +76,16 @@ func (d *Disk) Open() *Volume {
 	return d.volume
 }
 
+// Copy returns another disk with what the node reads now, as if its data
+// directory had been copied.
+func (d *Disk) Copy() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := NewDisk()
+	c.durable, c.visible = d.visible.clone(), d.visible.clone()
+	return c
+}
+
 // Crash is a power cut: the present life loses the disk, and the disk all that
 // was not durable. It returns how many writes are lost.
 func (d *Disk) Crash() (lost int) {

@@ -96,6 +96,24 @@ func TestKilledProcessKeepsTheCache(t *testing.T) {
 	})
 }
 
+func TestCopyIsADiskOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := sim.NewDisk()
+		v := d.Open()
+		fill(t, v, 1, 10)
+		other := d.Copy()
+		fill(t, v, 11, 12)
+		copied := other.Open()
+		fill(t, copied, 11, 11)
+		if _, high := bounds(t, v); high != 12 {
+			t.Errorf("the last entry is %d after a copy was made", high)
+		}
+		if _, high := bounds(t, copied); high != 11 {
+			t.Errorf("the last entry of the copy is %d", high)
+		}
+	})
+}
+
 func TestFailingDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := sim.NewDisk()
