@@ -1,4 +1,4 @@
-package cluster
+package cluster_test
 
 import (
 	"context"
@@ -10,7 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hashicorp/raft"
+	"tandem/chaos/sim"
+	"tandem/cluster"
 )
 
 // bubble runs a scenario over a fresh cluster in virtual time.
@@ -65,7 +66,7 @@ func (w *worker) run(l *lab, id int, until time.Time, rng *rand.Rand) {
 		n := live[rng.IntN(len(live))]
 		body := fmt.Sprintf("w%d-%d", id, i)
 		start := time.Now()
-		_, err := n.cluster().Propose(context.Background(), Command{Lane: Lane(rng.IntN(lanes)), Flow: fmt.Sprint(id % 3), Body: []byte(body)})
+		_, err := n.cluster().Propose(context.Background(), cluster.Command{Lane: cluster.Lane(rng.IntN(cluster.Lanes)), Flow: fmt.Sprint(id % 3), Body: []byte(body)})
 		if err == nil && n.stillLives() {
 			w.acked = append(w.acked, body)
 			w.slowest = max(w.slowest, time.Since(start))
@@ -117,7 +118,7 @@ func (l *lab) check(workers []worker) {
 				l.t.Errorf("acknowledged command %s is there %d times", b, count[b])
 			}
 		}
-		if w.slowest > DefaultHold {
+		if w.slowest > cluster.DefaultHold {
 			l.t.Errorf("a command took %v", w.slowest)
 		}
 	}
@@ -143,15 +144,9 @@ func TestPartitionedLeaderCommitsNothing(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, l *lab) {
 		old := l.leader()
 		l.propose(old, "before")
-		var rest []string
-		for _, n := range l.nodes {
-			if n != old {
-				rest = append(rest, n.addr)
-			}
-		}
-		l.net.partition([]string{old.addr}, rest)
-		_, err := old.c.Propose(context.Background(), Command{Body: []byte("minority")})
-		if !errors.Is(err, ErrTimeout) {
+		l.isolate(old)
+		_, err := old.c.Propose(context.Background(), cluster.Command{Body: []byte("minority")})
+		if !errors.Is(err, cluster.ErrTimeout) {
 			t.Errorf("a minority answered %v", err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
@@ -161,7 +156,7 @@ func TestPartitionedLeaderCommitsNothing(t *testing.T) {
 		}
 		var lead *labNode
 		for _, n := range l.nodes {
-			if _, ok := n.c.sequencer.leads(); ok && n != old {
+			if n != old && n.c.Leads() {
 				lead = n
 			}
 		}
@@ -170,7 +165,7 @@ func TestPartitionedLeaderCommitsNothing(t *testing.T) {
 		}
 		l.propose(lead, "majority")
 		time.Sleep(time.Minute) // longer than gossip needs to give up
-		l.net.heal()
+		l.net.Heal()
 		time.Sleep(10 * time.Second)
 		l.propose(old, "after")
 		l.equal(3)
@@ -238,7 +233,7 @@ func TestNewNodeBecomesAVoter(t *testing.T) {
 }
 
 // peer is a node as the leader sees it.
-func (l *lab) peer(id string) *Peer {
+func (l *lab) peer(id string) *cluster.Peer {
 	for _, p := range l.leader().c.Status().Peers {
 		if p.ID == id {
 			return &p
@@ -251,10 +246,10 @@ func TestRemovalKeepsTheQuorum(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, l *lab) {
 		lead, f := l.leader(), l.follower()
 		ctx := context.Background()
-		if err := lead.c.Remove(ctx, f.id, false); !errors.Is(err, ErrQuorum) {
+		if err := lead.c.Remove(ctx, f.id, false); !errors.Is(err, cluster.ErrQuorum) {
 			t.Errorf("2 voters left: %v", err)
 		}
-		if err := f.c.Remove(ctx, lead.id, true); !errors.Is(err, ErrNoLeader) {
+		if err := f.c.Remove(ctx, lead.id, true); !errors.Is(err, cluster.ErrNoLeader) {
 			t.Errorf("removal by a follower: %v", err)
 		}
 		l.kill(f)
@@ -263,7 +258,7 @@ func TestRemovalKeepsTheQuorum(t *testing.T) {
 			if n == lead {
 				continue
 			}
-			if err := lead.c.Remove(ctx, n.id, true); !errors.Is(err, ErrQuorum) {
+			if err := lead.c.Remove(ctx, n.id, true); !errors.Is(err, cluster.ErrQuorum) {
 				t.Errorf("one healthy of two: %v", err)
 			}
 		}
@@ -276,11 +271,11 @@ func TestRemovalKeepsTheQuorum(t *testing.T) {
 // TestFollowerCatchesUpBySnapshot: the log it needs is gone.
 func TestFollowerCatchesUpBySnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lab{t: t, net: newMemNet()}
+		l := emptyLab(t)
 		defer l.close()
 		for range 3 {
 			n := l.add(3)
-			n.cfg.Timing = Timing{SnapshotEntries: 50, TrailingLogs: 10}
+			n.cfg.Timing = cluster.Timing{SnapshotEntries: 50, TrailingLogs: 10}
 		}
 		for _, n := range l.nodes {
 			l.start(n)
@@ -295,7 +290,7 @@ func TestFollowerCatchesUpBySnapshot(t *testing.T) {
 		if l.leader().c.Status().Snapshot == 0 {
 			t.Fatal("no snapshot")
 		}
-		first, err := l.leader().disk.FirstIndex()
+		first, err := l.leader().volume.FirstIndex()
 		if err != nil || first < 100 {
 			t.Fatalf("log still starts at %d (%v)", first, err)
 		}
@@ -309,7 +304,7 @@ func TestReadIndexSeesEveryAcknowledgedCommand(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, l *lab) {
 		l.leader()
 		for i := range 20 {
-			r, err := l.nodes[i%3].c.Propose(context.Background(), Command{Body: fmt.Append(nil, i)})
+			r, err := l.nodes[i%3].c.Propose(context.Background(), cluster.Command{Body: fmt.Append(nil, i)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -359,9 +354,8 @@ func TestUndecodableEntryStopsTheReplica(t *testing.T) {
 func TestHangingDisk(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, l *lab) {
 		old := l.leader()
-		hang := make(chan struct{})
-		old.life.setHang(hang)
-		old.c.Submit(Command{Body: []byte("stuck")}, func(Result, error) {})
+		old.hang(true)
+		old.c.Submit(cluster.Command{Body: []byte("stuck")}, func(cluster.Result, error) {})
 		start := time.Now()
 		time.Sleep(500 * time.Millisecond)
 		var other *labNode
@@ -375,11 +369,10 @@ func TestHangingDisk(t *testing.T) {
 			t.Errorf("service was back after %v", d)
 		}
 		time.Sleep(5 * time.Second)
-		if other.happened(EventLeader) == 0 || old.happened(EventDisk) != 1 {
-			t.Errorf("events: %d alarms of the disk", old.happened(EventDisk))
+		if other.happened(cluster.EventLeader) == 0 || old.happened(cluster.EventDisk) != 1 {
+			t.Errorf("events: %d alarms of the disk", old.happened(cluster.EventDisk))
 		}
-		old.life.setHang(nil)
-		close(hang)
+		old.hang(false)
 		time.Sleep(5 * time.Second)
 		l.propose(old, "back")
 		l.settle()
@@ -392,22 +385,20 @@ func TestHangingDisk(t *testing.T) {
 func TestDiskThatHangsAloneEndsTheProcess(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, l *lab) {
 		old := l.leader()
-		hang := make(chan struct{})
-		old.life.setHang(hang)
-		old.c.Submit(Command{Body: []byte("stuck")}, func(Result, error) {})
+		old.hang(true)
+		old.c.Submit(cluster.Command{Body: []byte("stuck")}, func(cluster.Result, error) {})
 		time.Sleep(70 * time.Second)
 		if old.getFatal() == nil {
 			t.Error("still running")
 		}
-		old.life.setHang(nil)
-		close(hang)
+		old.hang(false)
 	})
 }
 
 func TestFailedWriteEndsTheProcess(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, l *lab) {
 		old := l.leader()
-		old.life.setFails(errors.New("input/output error"))
+		old.disk.Edit(func(f *sim.DiskFaults) { f.FailStore = -1 })
 		n := l.nodes[0]
 		if n == old {
 			n = l.nodes[1]
@@ -421,30 +412,6 @@ func TestFailedWriteEndsTheProcess(t *testing.T) {
 	})
 }
 
-// TestWrongStores: a data directory of another node or cluster is refused.
-func TestWrongStores(t *testing.T) {
-	disk := &memDisk{raft.NewInmemStore(), raft.NewInmemSnapshotStore()}
-	cfg := Config{ID: "n1", ClusterID: "a", Generation: 1, Log: disk, Stable: disk, Snapshots: disk.snaps}.withDefaults()
-	first, err := identify(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if second, err := identify(cfg); err != nil || second <= first {
-		t.Errorf("incarnation %d after %d, %v", second, first, err)
-	}
-	for _, change := range []func(*Config){
-		func(c *Config) { c.ID = "n2" },
-		func(c *Config) { c.ClusterID = "b" },
-		func(c *Config) { c.Generation = 2 },
-	} {
-		other := cfg
-		change(&other)
-		if _, err := identify(other); !errors.Is(err, ErrWrongCluster) {
-			t.Errorf("%s/%d/%s: %v", other.ClusterID, other.Generation, other.ID, err)
-		}
-	}
-}
-
 // TestHashAlarm: replicas that differ raise an alarm and go on.
 func TestHashAlarm(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, l *lab) {
@@ -456,7 +423,7 @@ func TestHashAlarm(t *testing.T) {
 			l.propose(l.nodes[i%3], fmt.Sprint(i))
 		}
 		time.Sleep(5 * time.Second)
-		if l.leader().c.Counters().HashAlarms == 0 || n.happened(EventHash) == 0 {
+		if l.leader().c.Counters().HashAlarms == 0 || n.happened(cluster.EventHash) == 0 {
 			t.Error("no alarm")
 		}
 		l.propose(n, "on")
@@ -470,20 +437,17 @@ func TestCopiedDataDirectory(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, l *lab) {
 		n := l.follower()
 		time.Sleep(time.Second)
-		copied := *n.disk
-		cfg := n.cfg
-		cfg.Advertise = "10.0.0.9:7946"
-		cfg.Network, cfg.Machine = l.net.host(cfg.Advertise), &ledger{}
-		cfg.Log, cfg.Stable, cfg.Snapshots = copied, copied, copied.snaps
-		if _, err := Open(cfg); !errors.Is(err, ErrDuplicate) {
+		copied := &labNode{cfg: n.cfg}
+		l.move(copied, "10.0.0.9")
+		if err := refused(copied.cfg, copied.host, n.disk.Copy()); !errors.Is(err, cluster.ErrDuplicate) {
 			t.Fatalf("a copy started: %v", err)
 		}
 		l.kill(n)
-		n.addr, n.cfg.Advertise = cfg.Advertise, cfg.Advertise
+		l.move(n, "10.0.0.9")
 		l.restart(n) // the others may still see it at its old address
 		time.Sleep(20 * time.Second)
-		if p := l.peer(n.id); p == nil || p.Addr != cfg.Advertise {
-			t.Errorf("peer %+v, want it at %s", p, cfg.Advertise)
+		if p := l.peer(n.id); p == nil || p.Addr != n.cfg.Advertise {
+			t.Errorf("peer %+v, want it at %s", p, n.cfg.Advertise)
 		}
 		l.propose(n, "moved")
 		l.settle()

@@ -1,4 +1,4 @@
-package cluster
+package cluster_test
 
 import (
 	"bytes"
@@ -10,13 +10,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
+	"tandem/chaos/sim"
+	"tandem/cluster"
 )
 
 // ledger is a machine that remembers every body it applied, once per (node,
@@ -24,7 +26,7 @@ import (
 type ledger struct {
 	mu     sync.Mutex // guards what follows
 	state  ledgerState
-	checks []Checkpoint
+	checks []cluster.Checkpoint
 	broken []byte // a body that cannot be decoded
 	tick   bool
 	sizes  []int // commands in each entry
@@ -38,7 +40,7 @@ type ledgerState struct {
 	Hash   [32]byte
 }
 
-func (l *ledger) Apply(index uint64, at int64, commands []Envelope) ([][]byte, error) {
+func (l *ledger) Apply(index uint64, at int64, commands []cluster.Envelope) ([][]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state.At = append(l.state.At, at)
@@ -65,14 +67,14 @@ func (l *ledger) Apply(index uint64, at int64, commands []Envelope) ([][]byte, e
 		out = append(out, binary.BigEndian.AppendUint64(nil, place))
 	}
 	if index%16 == 0 {
-		k := Checkpoint{Index: index}
+		k := cluster.Checkpoint{Index: index}
 		copy(k.Hash[:], l.state.Hash[:])
-		l.checks = append([]Checkpoint{k}, l.checks...)
+		l.checks = append([]cluster.Checkpoint{k}, l.checks...)
 	}
 	return out, nil
 }
 
-func (l *ledger) Snapshot() (SnapshotWriter, error) {
+func (l *ledger) Snapshot() (cluster.SnapshotWriter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var b bytes.Buffer
@@ -95,7 +97,7 @@ func (l *ledger) WantsTick() bool {
 	return l.tick
 }
 
-func (l *ledger) checkpoints() []Checkpoint {
+func (l *ledger) checkpoints() []cluster.Checkpoint {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.checks)
@@ -117,88 +119,43 @@ type ledgerView struct{ bytes.Buffer }
 
 func (*ledgerView) Release() {}
 
-// memDisk is what survives a node's lives.
-type memDisk struct {
-	*raft.InmemStore
-	snaps raft.SnapshotStore
-}
-
-// life is a memDisk as one life sees it: after the kill writes go nowhere.
-type life struct {
-	*memDisk
-	mu    sync.Mutex // guards what follows
-	dead  bool
-	hang  chan struct{} // StoreLogs waits for its close
-	fails error
-}
-
-func (d *life) state() (dead bool, hang chan struct{}, fails error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.dead, d.hang, d.fails
-}
-
-func (d *life) StoreLogs(logs []*raft.Log) error {
-	_, hang, fails := d.state()
-	if hang != nil {
-		<-hang
-	}
-	if dead, _, _ := d.state(); dead {
-		return nil
-	}
-	if fails != nil {
-		return fails
-	}
-	return d.memDisk.StoreLogs(logs)
-}
-func (d *life) StoreLog(l *raft.Log) error { return d.StoreLogs([]*raft.Log{l}) }
-func (d *life) DeleteRange(a, b uint64) error {
-	if dead, _, _ := d.state(); dead {
-		return nil
-	}
-	return d.memDisk.DeleteRange(a, b)
-}
-func (d *life) Set(k, v []byte) error {
-	if dead, _, _ := d.state(); dead {
-		return nil
-	}
-	return d.memDisk.Set(k, v)
-}
-func (d *life) SetUint64(k []byte, v uint64) error {
-	if dead, _, _ := d.state(); dead {
-		return nil
-	}
-	return d.memDisk.SetUint64(k, v)
-}
-
-// lab is a cluster under test.
+// lab is a cluster under test, in the world of package sim.
 type lab struct {
 	t     testing.TB
-	net   *memNet
+	net   *sim.Net
 	nodes []*labNode
 	wg    sync.WaitGroup
 }
 
+// labNode is a node of the lab: what outlives its program, and its newest life.
 type labNode struct {
-	id, addr string
-	disk     *memDisk
-	cfg      Config
-	skew     time.Duration // of the wall clock; set while stopped or under mu
-	mu       sync.Mutex    // guards what follows
-	c        *Cluster
-	m        *ledger
-	host     *memHost
-	life     *life
-	stop     context.CancelFunc
-	ended    chan error
-	events   []Event
-	fatal    error
+	id     string
+	cfg    cluster.Config
+	host   *sim.Host
+	disk   *sim.Disk
+	mu     sync.Mutex // guards what follows
+	c      *cluster.Cluster
+	m      *ledger
+	life   *sim.Process
+	volume *sim.Volume
+	stop   context.CancelFunc
+	ended  chan error
+	events []cluster.Event
+	fatal  error
 }
+
+// giveUp is when a stream breaks that a cut holds up. An rpc connection is
+// dialled again only after it broke, so with a kernel's patience a node would
+// stay slow after a cut for about as long as the cut was.
+const giveUp = 5 * time.Second
+
+// emptyLab is a network without nodes.
+func emptyLab(t testing.TB) *lab { return &lab{t: t, net: sim.New(sim.Config{GiveUp: giveUp})} }
 
 // newLab starts size nodes that bootstrap among themselves.
 func newLab(t testing.TB, size int) *lab {
 	t.Helper()
-	l := &lab{t: t, net: newMemNet()}
+	l := emptyLab(t)
 	for range size {
 		l.add(size)
 	}
@@ -211,10 +168,10 @@ func newLab(t testing.TB, size int) *lab {
 // add prepares a further node.
 func (l *lab) add(expect int) *labNode {
 	i := len(l.nodes) + 1
-	n := &labNode{id: fmt.Sprintf("n%d", i), addr: fmt.Sprintf("10.0.0.%d:7946", i),
-		disk: &memDisk{raft.NewInmemStore(), raft.NewInmemSnapshotStore()}}
-	n.cfg = Config{ID: n.id, ClusterID: "test", Generation: 1, Advertise: n.addr, Expect: expect,
+	n := &labNode{id: fmt.Sprintf("n%d", i), disk: sim.NewDisk()}
+	n.cfg = cluster.Config{ID: n.id, ClusterID: "test", Generation: 1, Expect: expect,
 		Join: []string{"10.0.0.1:7946", "10.0.0.2:7946", "10.0.0.3:7946"}}
+	l.move(n, fmt.Sprintf("10.0.0.%d", i))
 	if os.Getenv("CLUSTER_LOG") != "" {
 		n.cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})).With("on", n.id)
 	}
@@ -222,16 +179,32 @@ func (l *lab) add(expect int) *labNode {
 	return n
 }
 
+// move lets the next lives of a node run on the host at an address.
+func (l *lab) move(n *labNode, addr string) {
+	n.host = l.net.Host(addr, netip.MustParseAddr(addr))
+	n.cfg.Advertise = netip.AddrPortFrom(n.host.Addr(), labPort).String()
+}
+
+// labPort is where all nodes listen.
+const labPort = 7946
+
+// network is what a process sees of the lab.
+func network(p *sim.Process) cluster.Network {
+	return sim.NewMember(p, labPort, cluster.ProtoRaft, cluster.ProtoRPC, cluster.ProtoGossip)
+}
+
+// use gives a node the stores of a volume.
+func use(v *sim.Volume, c *cluster.Config) { c.Log, c.Stable, c.Snapshots = v, v, v.Snapshots() }
+
 func (l *lab) start(n *labNode) {
 	l.t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.m, n.host, n.life = &ledger{}, l.net.host(n.addr), &life{memDisk: n.disk}
+	n.m, n.life, n.volume = &ledger{}, n.host.Start(), n.disk.Open()
 	cfg := n.cfg
-	cfg.Network, cfg.Machine, cfg.Checkpoints = n.host, n.m, n.m.checkpoints
-	cfg.Log, cfg.Stable, cfg.Snapshots = n.life, n.life, n.disk.snaps
-	cfg.Wall = func() time.Time { return time.Now().Add(n.getSkew()) }
-	cfg.Notify = func(e Event) {
+	cfg.Network, cfg.Machine, cfg.Checkpoints, cfg.Wall = network(n.life), n.m, n.m.checkpoints, n.host.Wall
+	use(n.volume, &cfg)
+	cfg.Notify = func(e cluster.Event) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.events = append(n.events, e)
@@ -243,7 +216,7 @@ func (l *lab) start(n *labNode) {
 	}
 	// Notify may be called while Open runs.
 	n.mu.Unlock()
-	c, err := Open(cfg)
+	c, err := cluster.Open(cfg)
 	n.mu.Lock()
 	if err != nil {
 		l.t.Fatalf("open %s: %v", n.id, err)
@@ -254,19 +227,31 @@ func (l *lab) start(n *labNode) {
 	l.wg.Go(func() { ended <- c.Run(ctx) })
 }
 
-func (n *labNode) getSkew() time.Duration {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.skew
+// refused opens a second life of a node and returns why it does not start.
+func refused(cfg cluster.Config, h *sim.Host, d *sim.Disk) error {
+	life := h.Start()
+	defer life.Kill()
+	cfg.Network, cfg.Machine = network(life), &ledger{}
+	use(d.Open(), &cfg)
+	_, err := cluster.Open(cfg)
+	return err
 }
 
-func (n *labNode) setSkew(d time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.skew = d
+// isolate cuts a node off from all others; l.net.Heal ends it.
+func (l *lab) isolate(n *labNode) {
+	var rest []*sim.Host
+	for _, other := range l.nodes {
+		if other != n {
+			rest = append(rest, other.host)
+		}
+	}
+	l.net.Partition([]*sim.Host{n.host}, rest)
 }
 
-func (n *labNode) happened(kind EventKind) int {
+// hang lets the writes of a node's disk hang, or go on.
+func (n *labNode) hang(on bool) { n.disk.Edit(func(f *sim.DiskFaults) { f.Hang = on }) }
+
+func (n *labNode) happened(kind cluster.EventKind) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	count := 0
@@ -280,10 +265,8 @@ func (n *labNode) happened(kind EventKind) int {
 
 // kill ends a life without a word.
 func (l *lab) kill(n *labNode) {
-	n.life.mu.Lock()
-	n.life.dead = true
-	n.life.mu.Unlock()
-	n.host.kill()
+	n.disk.Kill()
+	n.life.Kill()
 	n.stop()
 	n.mu.Lock()
 	n.c = nil
@@ -296,12 +279,14 @@ func (l *lab) restart(n *labNode) { l.start(n) }
 // close stops all nodes and sleeps off raft's waits that nothing cuts short.
 func (l *lab) close() {
 	for _, n := range l.nodes {
+		n.disk.Set(sim.DiskFaults{})
 		if n.stop != nil {
 			n.stop()
 		}
 	}
 	l.wg.Wait()
 	time.Sleep(3 * time.Minute)
+	l.net.Close()
 }
 
 // live returns the nodes that run.
@@ -320,7 +305,7 @@ func (l *lab) leader() *labNode {
 	l.t.Helper()
 	for range 6000 {
 		for _, n := range l.live() {
-			if _, ok := n.cluster().sequencer.leads(); ok && n.cluster().raft.VerifyLeader().Error() == nil {
+			if c := n.cluster(); c.Leads() && c.VerifyLeader() == nil {
 				return n
 			}
 		}
@@ -344,7 +329,7 @@ func (l *lab) follower() *labNode {
 // propose commits body from n and returns its place.
 func (l *lab) propose(n *labNode, body string) uint64 {
 	l.t.Helper()
-	r, err := n.c.Propose(context.Background(), Command{Lane: LaneStart, Body: []byte(body)})
+	r, err := n.c.Propose(context.Background(), cluster.Command{Lane: cluster.LaneStart, Body: []byte(body)})
 	if err != nil {
 		l.t.Fatalf("propose %s from %s: %v", body, n.id, err)
 	}
@@ -396,7 +381,7 @@ func (l *lab) alive() []*labNode {
 	return out
 }
 
-func (n *labNode) cluster() *Cluster {
+func (n *labNode) cluster() *cluster.Cluster {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.c
@@ -408,16 +393,4 @@ func (n *labNode) getFatal() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.fatal
-}
-
-func (d *life) setHang(hang chan struct{}) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.hang = hang
-}
-
-func (d *life) setFails(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.fails = err
 }

@@ -1,4 +1,4 @@
-package cluster
+package cluster_test
 
 import (
 	"errors"
@@ -6,13 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
+	"tandem/chaos/sim"
+	"tandem/cluster"
 )
 
 // wipe kills a node and takes its disk away.
 func (l *lab) wipe(n *labNode) {
 	l.kill(n)
-	n.disk = &memDisk{raft.NewInmemStore(), raft.NewInmemSnapshotStore()}
+	n.disk = sim.NewDisk()
 }
 
 // TestVoterThatLostItsDisk loses its vote until it has caught up.
@@ -52,10 +53,7 @@ func TestEmptyVoterDoesNotElect(t *testing.T) {
 		l.wipe(wiped)
 		l.kill(lead)
 		l.restart(stale)
-		cfg := wiped.cfg
-		cfg.Network, cfg.Machine = l.net.host(wiped.addr), &ledger{}
-		cfg.Log, cfg.Stable, cfg.Snapshots = wiped.disk, wiped.disk, wiped.disk.snaps
-		if _, err := Open(cfg); !errors.Is(err, ErrLostStores) {
+		if err := refused(wiped.cfg, wiped.host, wiped.disk); !errors.Is(err, cluster.ErrLostStores) {
 			t.Fatalf("an empty voter started: %v", err)
 		}
 		l.restart(lead)

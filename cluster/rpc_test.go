@@ -1,117 +1,119 @@
-package cluster
+package cluster_test
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"io"
-	"log/slog"
-	"net"
+	"net/netip"
+	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"tandem/fsm/wire"
+	"tandem/chaos/sim"
+	"tandem/cluster"
 )
 
-// pair runs two rpc ends.
-func pair(t *testing.T, script func(t *testing.T, client *rpc, server *rpc, host *memHost)) {
+// serverAddr is where the server of a pair listens.
+const serverAddr = "10.0.0.2:7946"
+
+// pair runs two rpc ends, a at 10.0.0.1 and b at serverAddr.
+func pair(t *testing.T, script func(t *testing.T, client, server *cluster.RPC)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		n := newMemNet()
-		var ends []*rpc
-		var listeners []net.Listener
-		var hosts []*memHost
-		for _, id := range []string{"a", "b"} {
-			h := n.host(id)
-			l, err := h.Listen(ProtoRPC)
+		world := sim.New(sim.Config{})
+		defer world.Close()
+		handlers := map[string]cluster.Handler{
+			"echo": func(_ context.Context, from string, req []byte) ([]byte, error) {
+				return append([]byte(from+":"), req...), nil
+			},
+			"fail": func(context.Context, string, []byte) ([]byte, error) { return nil, errors.New("no such call") },
+			"slow": func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+			"big": func(context.Context, string, []byte) ([]byte, error) { return make([]byte, cluster.MaxMessage+1), nil },
+		}
+		var ends []*cluster.RPC
+		for i, id := range []string{"a", "b"} {
+			host := world.Host(id, netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}))
+			r, err := cluster.ServeRPC(id, "c", network(host.Start()), handlers)
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := newRPC(hello{node: id, cluster: "c", generation: 1}, h, slog.New(slog.DiscardHandler))
-			r.handle("echo", func(_ context.Context, from string, req []byte) ([]byte, error) {
-				return append([]byte(from+":"), req...), nil
-			})
-			r.handle("fail", func(context.Context, string, []byte) ([]byte, error) { return nil, errors.New("no such call") })
-			r.handle("slow", func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
-				<-ctx.Done()
-				return nil, ctx.Err()
-			})
-			r.handle("big", func(context.Context, string, []byte) ([]byte, error) { return make([]byte, MaxMessage+1), nil })
-			r.start(l)
-			ends, listeners, hosts = append(ends, r), append(listeners, l), append(hosts, h)
+			defer r.Close()
+			ends = append(ends, r)
 		}
-		script(t, ends[0], ends[1], hosts[1])
-		for i, r := range ends {
-			r.close(listeners[i])
-		}
+		script(t, ends[0], ends[1])
 	})
 }
 
 func TestCall(t *testing.T) {
-	pair(t, func(t *testing.T, c, _ *rpc, _ *memHost) {
+	pair(t, func(t *testing.T, c, _ *cluster.RPC) {
 		ctx := context.Background()
 		var all sync.WaitGroup
 		for i := range 200 {
 			all.Go(func() {
 				req := bytes.Repeat([]byte{byte(i)}, i*50)
-				got, err := c.call(ctx, "b", "echo", req)
+				got, err := c.Call(ctx, serverAddr, "echo", req)
 				if err != nil || !bytes.Equal(got, append([]byte("a:"), req...)) {
 					t.Errorf("call %d: %d bytes, %v", i, len(got), err)
 				}
 			})
 		}
 		all.Wait()
-		var remote RemoteError
-		if _, err := c.call(ctx, "b", "fail", nil); !errors.As(err, &remote) || remote != "no such call" {
+		var remote cluster.RemoteError
+		if _, err := c.Call(ctx, serverAddr, "fail", nil); !errors.As(err, &remote) || remote != "no such call" {
 			t.Errorf("handler's error: %v", err)
 		}
-		if _, err := c.call(ctx, "b", "nobody", nil); !errors.As(err, &remote) {
+		if _, err := c.Call(ctx, serverAddr, "nobody", nil); !errors.As(err, &remote) {
 			t.Errorf("unknown name: %v", err)
 		}
-		if _, err := c.call(ctx, "b", "big", nil); !errors.As(err, &remote) {
+		if _, err := c.Call(ctx, serverAddr, "big", nil); !errors.As(err, &remote) {
 			t.Errorf("oversized answer: %v", err)
 		}
-		if _, err := c.call(ctx, "b", "echo", make([]byte, MaxMessage+1)); err == nil {
+		if _, err := c.Call(ctx, serverAddr, "echo", make([]byte, cluster.MaxMessage+1)); err == nil {
 			t.Error("an oversized request was sent")
 		}
-		if _, err := c.call(ctx, "b", "echo", make([]byte, MaxMessage-10)); err != nil {
+		if _, err := c.Call(ctx, serverAddr, "echo", make([]byte, cluster.MaxMessage-10)); err != nil {
 			t.Errorf("largest request: %v", err)
 		}
-		if _, err := c.call(ctx, "z", "echo", nil); !errors.Is(err, errUnreachable) {
+		if _, err := c.Call(ctx, "10.0.0.9:7946", "echo", nil); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("unknown host: %v", err)
 		}
 		start := time.Now()
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if _, err := c.call(short, "b", "slow", nil); err == nil || time.Since(start) > time.Second {
+		if _, err := c.Call(short, serverAddr, "slow", nil); err == nil || time.Since(start) > time.Second {
 			t.Errorf("slow handler: %v after %v", err, time.Since(start))
 		}
 	})
 }
 
 func TestCallAfterAConnectionBroke(t *testing.T) {
-	pair(t, func(t *testing.T, c, _ *rpc, host *memHost) {
+	pair(t, func(t *testing.T, c, server *cluster.RPC) {
 		for range 3 {
-			if _, err := c.call(context.Background(), "b", "echo", nil); err != nil {
+			if _, err := c.Call(context.Background(), serverAddr, "echo", nil); err != nil {
 				t.Error(err)
 			}
-			host.breakStreams(func(string) bool { return true })
-			synctest.Wait() // the break has been seen
+			server.HangUp()
+			time.Sleep(time.Millisecond) // the break has been seen
 		}
 	})
 }
 
 // TestOtherClustersAreRefused also without TLS, as in a simulator.
 func TestOtherClustersAreRefused(t *testing.T) {
-	pair(t, func(t *testing.T, c, _ *rpc, _ *memHost) {
-		c.self.generation = 2
-		if _, err := c.call(context.Background(), "b", "echo", nil); err == nil {
+	pair(t, func(t *testing.T, c, _ *cluster.RPC) {
+		c.Pose("c", 2)
+		if _, err := c.Call(context.Background(), serverAddr, "echo", nil); err == nil {
 			t.Error("another generation was served")
 		}
-		c.self.generation, c.self.cluster = 1, "d"
-		if _, err := c.call(context.Background(), "b", "echo", nil); err == nil {
+		c.Pose("d", 1)
+		if _, err := c.Call(context.Background(), serverAddr, "echo", nil); err == nil {
 			t.Error("another cluster was served")
 		}
 	})
@@ -119,8 +121,8 @@ func TestOtherClustersAreRefused(t *testing.T) {
 
 // TestHostileFrames: garbage ends the connection and nothing else.
 func TestHostileFrames(t *testing.T) {
-	pair(t, func(t *testing.T, c, _ *rpc, _ *memHost) {
-		hi := frame((&hello{node: "a", cluster: "c", generation: 1}).code)
+	pair(t, func(t *testing.T, c, _ *cluster.RPC) {
+		hi := cluster.HelloFrame("a", "c", 1)
 		for _, b := range [][]byte{
 			{0xff, 0xff, 0xff, 0xff},
 			{0, 0, 0, 1, 0xff},
@@ -128,7 +130,7 @@ func TestHostileFrames(t *testing.T) {
 			append(bytes.Clone(hi), 0x7f, 0, 0, 0),
 			{0, 0},
 		} {
-			conn, err := c.network.Dial(context.Background(), "b", ProtoRPC)
+			conn, err := c.Dial(context.Background(), serverAddr)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,49 +138,14 @@ func TestHostileFrames(t *testing.T) {
 				t.Logf("closed while writing: %v", err)
 			}
 			if len(b) > 2 {
-				if _, err := io.ReadAll(conn); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+				if _, err := io.ReadAll(conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 					t.Errorf("read: %v", err)
 				}
 			}
 			conn.Close()
 		}
-		if _, err := c.call(context.Background(), "b", "echo", nil); err != nil {
+		if _, err := c.Call(context.Background(), serverAddr, "echo", nil); err != nil {
 			t.Errorf("after the garbage: %v", err)
-		}
-	})
-}
-
-// FuzzMessages: what peers send is decoded or refused, and re-encoded the same.
-func FuzzMessages(f *testing.F) {
-	shapes := []func() interface{ code(*wire.Codec) }{
-		func() interface{ code(*wire.Codec) } { return new(message) },
-		func() interface{ code(*wire.Codec) } { return new(hello) },
-		func() interface{ code(*wire.Codec) } { return new(pong) },
-		func() interface{ code(*wire.Codec) } { return new(request) },
-		func() interface{ code(*wire.Codec) } { return new(outcome) },
-	}
-	for i, m := range []interface{ code(*wire.Codec) }{
-		&message{id: 7, kind: kindRequest, name: "x", body: []byte("y")},
-		&hello{node: "n1", cluster: "c", generation: 3},
-		&pong{ID: "n1", Wall: 1, Live: true, Checks: []Checkpoint{{Index: 1024}}},
-		&request{lane: LaneStart, flow: "gw", envelope: []byte("e")},
-		&outcome{index: 9, data: []byte("r")},
-	} {
-		w := wire.Encoder(nil)
-		m.code(w)
-		f.Add(uint8(i), w.Buffer())
-	}
-	f.Fuzz(func(t *testing.T, shape uint8, b []byte) {
-		m := shapes[int(shape)%len(shapes)]()
-		d := wire.Decoder(b)
-		m.code(d)
-		if d.Finish() != nil {
-			return
-		}
-		w := wire.Encoder(nil)
-		m.code(w)
-		if !bytes.Equal(w.Buffer(), b) {
-			t.Errorf("%x is encoded as %x", b, w.Buffer())
 		}
 	})
 }

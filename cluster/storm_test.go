@@ -1,4 +1,4 @@
-package cluster
+package cluster_test
 
 import (
 	"fmt"
@@ -51,20 +51,12 @@ func (l *lab) harm(n *labNode, rng *rand.Rand) {
 		pause(5000)
 		l.restart(n)
 	case 1:
-		var rest []string
-		for _, o := range l.nodes {
-			if o != n {
-				rest = append(rest, o.addr)
-			}
-		}
-		l.net.partition([]string{n.addr}, rest)
+		l.isolate(n)
 		pause(8000)
-		l.net.heal()
+		l.net.Heal()
 	case 2:
-		hang := make(chan struct{})
-		n.life.setHang(hang)
+		n.hang(true)
 		pause(4000)
-		n.life.setHang(nil)
-		close(hang)
+		n.hang(false)
 	}
 }
