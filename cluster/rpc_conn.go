@@ -127,10 +127,17 @@ type client struct {
 	mu      sync.Mutex // guards what follows
 	next    uint64
 	waiting map[uint64]chan message // capacity 1; nil when dead
+	heard   time.Time               // when the last answer came, at first the dial
 }
 
+// silentFor is how long a connection on which calls time out may have been
+// silent before it is given up. TCP sends again ever more rarely: a stream that
+// lived through a cut of a minute would stay silent for most of another one
+// after it, while a new connection works at once.
+const silentFor = 3 * pingEvery
+
 func newClient(conn net.Conn, self hello) *client {
-	c := &client{conn: conn, out: newWriter(), dead: make(chan struct{}), waiting: map[uint64]chan message{}}
+	c := &client{conn: conn, out: newWriter(), dead: make(chan struct{}), waiting: map[uint64]chan message{}, heard: time.Now()}
 	c.out.frames <- frame(self.code) // the first frame: nobody else has the client yet
 	return c
 }
@@ -153,6 +160,7 @@ func (c *client) run() {
 			break
 		}
 		c.mu.Lock()
+		c.heard = time.Now()
 		answer := c.waiting[m.id]
 		delete(c.waiting, m.id)
 		c.mu.Unlock()
@@ -201,7 +209,19 @@ func (c *client) call(ctx context.Context, name string, body []byte) ([]byte, er
 	case <-c.dead:
 		return nil, net.ErrClosed
 	case <-ctx.Done():
+		c.giveUpIfSilent(ctx.Err())
 		return nil, ctx.Err()
+	}
+}
+
+// giveUpIfSilent closes the connection if a call timed out on it and nothing at
+// all has come for a while. Pings see to it that a live one is not silent.
+func (c *client) giveUpIfSilent(err error) {
+	c.mu.Lock()
+	silent := time.Since(c.heard)
+	c.mu.Unlock()
+	if errors.Is(err, context.DeadlineExceeded) && silent >= silentFor {
+		c.conn.Close() // run sees it, the next call dials
 	}
 }
 
