@@ -21,11 +21,29 @@ import (
 	"tandem/cluster/transport"
 )
 
-// counter is a machine that counts.
-type counter struct{ n atomic.Int64 }
+// counter is a machine that counts commands, each once: one that is repeated
+// through an election may reach the log again.
+type counter struct {
+	n    atomic.Int64
+	seen map[string]map[uint64]bool // by node, of one incarnation
+}
 
 func (c *counter) Apply(_ uint64, _ int64, commands []cluster.Envelope) ([][]byte, error) {
-	c.n.Add(int64(len(commands)))
+	if c.seen == nil {
+		c.seen = map[string]map[uint64]bool{}
+	}
+	for _, e := range commands {
+		seen := c.seen[e.Node]
+		if seen == nil {
+			seen = map[uint64]bool{}
+			c.seen[e.Node] = seen
+		}
+		if seen[e.Seq] {
+			continue
+		}
+		seen[e.Seq] = true
+		c.n.Add(1)
+	}
 	return make([][]byte, len(commands)), nil
 }
 func (c *counter) Snapshot() (cluster.SnapshotWriter, error) { return nothing{}, nil }
