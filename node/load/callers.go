@@ -245,6 +245,7 @@ func (c *Callers) hangUp(l *leg) {
 	ended := time.Now()
 	c.mu.Lock()
 	bye := l.dialog.Request(sip.BYE)
+	l.hungUp = ended
 	c.mu.Unlock()
 	_, err := c.endpoint.Request(bye, sip.Options{}, func(res *sip.Response, err error) {
 		if res != nil && res.Status < 200 {
@@ -291,7 +292,7 @@ func (c *Callers) Request(req *sip.Request, tx *sip.ServerTx) {
 	case tx == nil:
 	case req.Method == sip.BYE:
 		tx.Respond(req.Response(200, ""))
-		c.end(req.CallID, func(o *Outcome) { o.Cut, o.Reason = true, req.Headers.Get("Reason") })
+		c.ended(req)
 	case req.Method == sip.INVITE:
 		tx.Respond(req.Response(488, ""))
 	case req.ToTag != "" && c.get(req.CallID) == nil: // RFC 3261 section 12.2.2
@@ -299,6 +300,22 @@ func (c *Callers) Request(req *sip.Request, tx *sip.ServerTx) {
 	default:
 		tx.Respond(req.Response(200, ""))
 	}
+}
+
+// ended takes a BYE of the switch. It cut nothing when the caller had hung up
+// before: the two crossed on the way.
+func (c *Callers) ended(bye *sip.Request) {
+	var hungUp time.Time
+	if l := c.get(bye.CallID); l != nil {
+		c.mu.Lock()
+		hungUp = l.hungUp
+		c.mu.Unlock()
+	}
+	if !hungUp.IsZero() {
+		c.endAt(bye.CallID, hungUp, func(*Outcome) {})
+		return
+	}
+	c.end(bye.CallID, func(o *Outcome) { o.Cut, o.Reason = true, bye.Headers.Get("Reason") })
 }
 
 // Canceled implements sip.Handler.

@@ -115,6 +115,7 @@ type leg struct {
 	tx     *sip.ServerTx   // carrier: the INVITE
 	state  sip.InviteState // carrier
 	dialog sip.Dialog      // caller, once answered
+	hungUp time.Time       // caller: when its BYE went out
 	out    Outcome         // caller
 }
 
