@@ -69,6 +69,21 @@ func New(cfg Config) (*Network, error) {
 	if cfg.Stream == nil || cfg.Datagram == nil {
 		return nil, errors.New("transport: a socket is missing")
 	}
+	n, err := NewDialer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range []cluster.Proto{cluster.ProtoRaft, cluster.ProtoRPC, cluster.ProtoGossip} {
+		n.tls.NextProtos = append(n.tls.NextProtos, n.alpn(p))
+		n.queues[p] = &queue{network: n, conns: make(chan net.Conn), done: make(chan struct{})}
+	}
+	n.all.Go(n.accept)
+	return n, nil
+}
+
+// NewDialer returns a Network that only dials: for a process that speaks to the
+// members and is none. It needs no sockets, and nobody can call it.
+func NewDialer(cfg Config) (*Network, error) {
 	base, err := cfg.Credentials.TLS(cfg.Now)
 	if err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
@@ -78,11 +93,6 @@ func New(cfg Config) (*Network, error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
-	for _, p := range []cluster.Proto{cluster.ProtoRaft, cluster.ProtoRPC, cluster.ProtoGossip} {
-		n.tls.NextProtos = append(n.tls.NextProtos, n.alpn(p))
-		n.queues[p] = &queue{network: n, conns: make(chan net.Conn), done: make(chan struct{})}
-	}
-	n.all.Go(n.accept)
 	return n, nil
 }
 
@@ -127,7 +137,9 @@ func (n *Network) Close() error {
 	var err error
 	n.once.Do(func() {
 		close(n.done)
-		err = errors.Join(n.cfg.Stream.Close(), ignoreClosed(n.cfg.Datagram.Close()))
+		if n.cfg.Stream != nil {
+			err = errors.Join(n.cfg.Stream.Close(), ignoreClosed(n.cfg.Datagram.Close()))
+		}
 		n.mu.Lock()
 		for c := range n.shake {
 			c.Close()
