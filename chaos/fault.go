@@ -21,7 +21,8 @@ const (
 	Power     Kind = "power"     // kill, and the disk loses what was not synced
 	Vanish    Kind = "vanish"    // the machine falls silent; started again after For
 	Pause     Kind = "pause"     // SIGSTOP, and SIGCONT after For
-	Partition Kind = "partition" // between groups: n1|n2,n3
+	Suspend   Kind = "suspend"   // the machine sleeps and then goes on where it was
+	Partition Kind = "partition" // between groups: n1|n2,n3; who is in two of them is a bridge
 	Cut       Kind = "cut"       // one way: n1>n2
 	Loss      Kind = "loss"      // chance for packets from and to the nodes
 	Dup       Kind = "dup"       // chance for datagrams to arrive twice
@@ -32,6 +33,7 @@ const (
 	FailDisk  Kind = "faildisk"  // the next write to the log fails
 	Transfer  Kind = "transfer"  // leadership is handed over
 	Clock     Kind = "clock"     // the wall clock is off by so much
+	Drift     Kind = "drift"     // the boot clock gains so much in each second
 )
 
 // The names that a target may use instead of a node's: who that is is decided
@@ -53,11 +55,11 @@ type shape struct {
 
 // shapes lists all kinds.
 var shapes = map[Kind]shape{
-	Kill: {}, Restart: {}, Power: {}, Vanish: {}, Pause: {}, HangDisk: {},
+	Kill: {}, Restart: {}, Power: {}, Vanish: {}, Pause: {}, Suspend: {}, HangDisk: {},
 	Partition: {groups: true},
 	Cut:       {way: true},
 	Loss:      {chance: true}, Dup: {chance: true}, Reorder: {chance: true},
-	Delay: {size: true}, SlowDisk: {size: true}, Clock: {size: true},
+	Delay: {size: true}, SlowDisk: {size: true}, Clock: {size: true}, Drift: {size: true},
 	FailDisk: {sudden: true}, Transfer: {sudden: true},
 }
 

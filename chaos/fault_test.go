@@ -87,7 +87,7 @@ func TestPlan(t *testing.T) {
 			t.Errorf("seed %d: %d faults until %v", seed, len(plan), end)
 		}
 	}
-	if len(kinds) != 15 || kinds[chaos.FailDisk] {
+	if len(kinds) != 17 || kinds[chaos.FailDisk] {
 		t.Errorf("200 plans have %d kinds: %v", len(kinds), kinds)
 	}
 }

@@ -79,6 +79,11 @@ func Plan(seed uint64, cfg PlanConfig) Schedule {
 	}
 }
 
+// maxDrift is the most that a boot clock gains or loses in a second, in
+// nanoseconds: far worse than any quartz, and what a lease of 800 ms against
+// pledges of 950 ms must bear.
+const maxDrift = 50_000_000
+
 // invent throws the dice for one fault.
 func invent(dice *rand.Rand, cfg PlanConfig) Fault {
 	f := Fault{Kind: cfg.Kinds[dice.IntN(len(cfg.Kinds))]}
@@ -104,8 +109,11 @@ func invent(dice *rand.Rand, cfg PlanConfig) Fault {
 	if s.size {
 		f.Size = time.Duration(1+dice.IntN(30)) * 10 * time.Millisecond
 	}
-	if f.Kind == Clock {
+	switch f.Kind {
+	case Clock:
 		f.Size = time.Duration(dice.IntN(7201)-3600) * time.Second
+	case Drift:
+		f.Size = time.Duration(dice.IntN(2*maxDrift+1) - maxDrift)
 	}
 	if !s.sudden {
 		f.For = 100*time.Millisecond + time.Duration(dice.Int64N(int64(cfg.Longest)))/time.Millisecond*time.Millisecond

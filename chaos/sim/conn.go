@@ -87,7 +87,7 @@ func (c *Conn) send(s segment) {
 	f := flow{flowSegment, c.local, c.remote}
 	dice := n.dice(f)
 	s.sent = now
-	s.due = now.Add(n.link(c.proc.host, n.routes[c.remote.Addr()]).delay(dice))
+	s.due = now.Add(n.link(c.proc.host, n.home(flowSegment, c.proc.host, c.local, c.remote)).delay(dice))
 	if s.due.Before(c.last) {
 		s.due = c.last
 	}
@@ -114,7 +114,7 @@ func (c *Conn) arrive() {
 		return // died meanwhile
 	}
 	n, now := c.net(), time.Now()
-	h := n.reach(c.proc.host, c.remote)
+	h := n.reach(flowSegment, c.proc.host, c.local, c.remote)
 	lost := h != nil && hit(n.dice(flow{flowSegment, c.local, c.remote}), n.link(c.proc.host, h).Loss)
 	if h == nil || lost {
 		n.stats.Lost++
@@ -207,7 +207,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 func (c *Conn) take(b []byte) int {
 	k := copy(b, c.in)
 	c.in = c.in[k:]
-	if h := c.net().routes[c.remote.Addr()]; h != nil {
+	if h := c.net().home(flowSegment, c.proc.host, c.local, c.remote); h != nil {
 		if peer := h.conns[pair{c.remote, c.local}]; peer != nil {
 			peer.inFlight -= k
 			peer.cond.Broadcast()

@@ -21,7 +21,7 @@ func (w *World) strike(f chaos.Fault) (undo func(), err error) {
 		}
 	}
 	switch hit := groups[0]; f.Kind {
-	case chaos.Kill, chaos.Restart, chaos.Power, chaos.Vanish, chaos.Pause, chaos.Transfer, chaos.Clock:
+	case chaos.Kill, chaos.Restart, chaos.Power, chaos.Vanish, chaos.Pause, chaos.Suspend, chaos.Transfer, chaos.Clock, chaos.Drift:
 		return each(hit, func(m *Machine) func() { return w.strikeProgram(f, m) }), nil
 	case chaos.SlowDisk, chaos.HangDisk, chaos.FailDisk:
 		return each(hit, func(m *Machine) func() { return strikeDisk(f, m.Disk) }), nil
@@ -83,16 +83,15 @@ func (w *World) strikeProgram(f chaos.Fault, m *Machine) (undo func()) {
 	case chaos.Vanish:
 		m.Vanish()
 	case chaos.Pause:
-		life := m.Life()
-		if life == nil {
-			return func() {}
-		}
-		life.Freeze()
-		m.Disk.Edit(func(d *DiskFaults) { d.Hang = true })
-		undo = func() {
-			m.Disk.Edit(func(d *DiskFaults) { d.Hang = false })
-			life.Thaw()
-		}
+		undo = freeze(m, func(life *Life) {
+			if f.For == 0 {
+				life.Freeze()
+				return
+			}
+			life.FreezeFor(f.For)
+		})
+	case chaos.Suspend:
+		undo = freeze(m, func(*Life) { m.Host.Suspend(f.For) })
 	case chaos.Transfer:
 		if w.Transfer != nil {
 			w.Transfer(m)
@@ -101,8 +100,25 @@ func (w *World) strikeProgram(f chaos.Fault, m *Machine) (undo func()) {
 	case chaos.Clock:
 		m.Host.SetClock(f.Size, 1)
 		undo = func() { m.Host.SetClock(0, 1) }
+	case chaos.Drift:
+		m.Host.SetBootRate(1 + f.Size.Seconds())
+		undo = func() { m.Host.SetBootRate(1) }
 	}
 	return undo
+}
+
+// freeze stops a program and its disk.
+func freeze(m *Machine, stop func(*Life)) (undo func()) {
+	life := m.Life()
+	if life == nil {
+		return func() {}
+	}
+	stop(life)
+	m.Disk.Edit(func(d *DiskFaults) { d.Hang = true })
+	return func() {
+		m.Disk.Edit(func(d *DiskFaults) { d.Hang = false })
+		life.Thaw()
+	}
 }
 
 func strikeDisk(f chaos.Fault, d *Disk) (undo func()) {
@@ -118,7 +134,8 @@ func strikeDisk(f chaos.Fault, d *Disk) (undo func()) {
 	return func() {}
 }
 
-// strikeReach cuts groups apart, or one host's way to another.
+// strikeReach cuts groups apart, or one host's way to another. Who is in two
+// groups is a bridge: it and its company still see each other.
 func (w *World) strikeReach(f chaos.Fault, groups [][]*Machine) (undo func()) {
 	set := func(cut bool) {
 		for i, from := range groups {
@@ -128,6 +145,9 @@ func (w *World) strikeReach(f chaos.Fault, groups [][]*Machine) (undo func()) {
 				}
 				for _, src := range from {
 					for _, dst := range to {
+						if slices.Contains(from, dst) || slices.Contains(to, src) {
+							continue
+						}
 						w.Net.EditLink(src.Host, dst.Host, func(l *Link) { l.Cut = cut })
 					}
 				}

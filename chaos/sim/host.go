@@ -3,6 +3,7 @@ package sim
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -17,11 +18,11 @@ type Host struct {
 	udp   map[netip.AddrPort]*PacketConn
 	tcp   map[netip.AddrPort]*Listener
 	conns map[pair]*Conn
-	procs []*Process // started since the machine came up
+	procs []*Process               // started since the machine came up
+	held  map[netip.Addr]time.Time // addresses beside its own, and when the kernel drops them; zero: never
 
-	set  time.Time // when the wall clock was set last
-	skew time.Duration
-	rate float64
+	suspended  bool // asleep with all that runs on it
+	wall, boot clock
 }
 
 // pair names a stream at one of its ends.
@@ -38,9 +39,10 @@ func (n *Net) Host(name string, addr netip.Addr) *Host {
 	defer n.mu.Unlock()
 	h := n.hosts[name]
 	if h == nil {
-		h = &Host{net: n, name: name, addr: addr, up: true, next: firstPort, set: time.Now(), rate: 1}
+		h = &Host{net: n, name: name, addr: addr, up: true, next: firstPort, wall: newClock(), boot: newClock()}
 		h.clear()
 		n.hosts[name] = h
+		n.order = append(n.order, h)
 		n.routes[addr] = h
 	}
 	return h
@@ -51,25 +53,6 @@ func (h *Host) Name() string { return h.name }
 
 // Addr returns the host's own address.
 func (h *Host) Addr() netip.Addr { return h.addr }
-
-// Claim makes h answer for addr from now on, whoever did before: a gratuitous
-// ARP that everybody believes.
-func (h *Host) Claim(addr netip.Addr) {
-	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
-	if h.up {
-		h.net.routes[addr] = h
-	}
-}
-
-// Release ends h answering for addr, if it does.
-func (h *Host) Release(addr netip.Addr) {
-	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
-	if h.net.routes[addr] == h && addr != h.addr {
-		delete(h.net.routes, addr)
-	}
-}
 
 // Vanish is the death of the machine or of its link, and of all that ran on it:
 // nothing leaves, nothing arrives, and peers learn of it only from their own
@@ -86,14 +69,43 @@ func (h *Host) Restart() {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	h.down()
-	h.up = true
+	h.start()
 }
 
 // Boot brings the machine up if it is down.
 func (h *Host) Boot() {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	h.up = true
+	if !h.up {
+		h.start()
+	}
+}
+
+// start is a boot: the boot clock begins again.
+func (h *Host) start() {
+	h.up, h.suspended = true, false
+	h.boot = clock{set: time.Now(), rate: h.boot.rate}
+}
+
+// Suspend puts the machine to sleep for d with all that runs on it: it answers
+// nothing, as if it had vanished, and goes on afterwards where it was. Its boot
+// clock counts the time, unlike Go's monotonic clock.
+func (h *Host) Suspend(d time.Duration) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.suspended = true
+	for _, r := range h.procs {
+		r.freeze(time.Now().Add(d))
+	}
+	procs := slices.Clone(h.procs)
+	time.AfterFunc(d, func() {
+		h.net.mu.Lock()
+		defer h.net.mu.Unlock()
+		h.suspended = false
+		for _, r := range procs {
+			r.thaw()
+		}
+	})
 }
 
 func (h *Host) down() {
@@ -105,7 +117,7 @@ func (h *Host) down() {
 	for _, c := range h.conns {
 		c.fail(net.ErrClosed)
 	}
-	for _, p := range h.udp {
+	for _, p := range h.sockets() {
 		p.close()
 	}
 	for _, l := range h.tcp {
@@ -118,20 +130,5 @@ func (h *Host) clear() {
 	h.udp = map[netip.AddrPort]*PacketConn{}
 	h.tcp = map[netip.AddrPort]*Listener{}
 	h.conns = map[pair]*Conn{}
-}
-
-// SetClock moves the wall clock by skew against the right time and lets it run
-// rate times as fast from now on.
-func (h *Host) SetClock(skew time.Duration, rate float64) {
-	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
-	h.skew, h.rate, h.set = skew, rate, time.Now()
-}
-
-// Wall is the host's wall clock. It has no monotonic reading.
-func (h *Host) Wall() time.Time {
-	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
-	run := time.Duration(float64(time.Since(h.set)) * h.rate)
-	return h.set.Add(run + h.skew).Round(0)
+	h.held = map[netip.Addr]time.Time{}
 }

@@ -115,14 +115,14 @@ func (n *Net) Heal() { n.EditLinks(func(l *Link) { l.Cut = false }) }
 // transmit puts one unrepeated packet on the wire. Under way it may be delayed,
 // doubled or lost; arrive runs at the host that then answers for dst.
 func (n *Net) transmit(kind Kind, from *Host, src, dst netip.AddrPort, payload []byte, arrive func(*Host)) {
-	if !from.up {
-		return
+	if !from.holds(src.Addr()) {
+		return // IP_FREEBIND lets a program bind a foreign address, but not send from it
 	}
 	f := flow{flowControl, src, dst}
 	if kind == Datagram {
 		f.kind = flowDatagram
 	}
-	dice, l, copies := n.dice(f), n.link(from, n.routes[dst.Addr()]), 1
+	dice, l, copies := n.dice(f), n.link(from, n.home(f.kind, from, src, dst)), 1
 	if kind == Datagram && hit(dice, l.Dup) {
 		copies = 2
 	}
@@ -132,7 +132,7 @@ func (n *Net) transmit(kind Kind, from *Host, src, dst netip.AddrPort, payload [
 			delay += reorderDelay
 		}
 		n.post(time.Now().Add(delay), f, func() {
-			if h := n.reach(from, dst); h != nil && !lost {
+			if h := n.reach(f.kind, from, src, dst); h != nil && !lost {
 				n.trace(kind, src, dst, payload)
 				arrive(h)
 				return
@@ -144,9 +144,9 @@ func (n *Net) transmit(kind Kind, from *Host, src, dst netip.AddrPort, payload [
 }
 
 // reach returns the host that a packet for dst arrives at just now, or nil.
-func (n *Net) reach(from *Host, dst netip.AddrPort) *Host {
-	h := n.routes[dst.Addr()]
-	if h == nil || !h.up || n.link(from, h).Cut {
+func (n *Net) reach(kind byte, from *Host, src, dst netip.AddrPort) *Host {
+	h := n.home(kind, from, src, dst)
+	if h == nil || !h.holds(dst.Addr()) || h.suspended || from.suspended || n.link(from, h).Cut {
 		return nil
 	}
 	return h

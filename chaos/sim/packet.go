@@ -29,12 +29,12 @@ func (r *Process) ListenPacket(addr netip.AddrPort) (net.PacketConn, error) {
 	r.host.net.mu.Lock()
 	defer r.host.net.mu.Unlock()
 	udp := r.host.udp
-	local, err := r.bind(addr, func(a netip.AddrPort) bool { return udp[a] != nil })
+	local, err := r.bind(addr, func(a netip.AddrPort) bool { return udp[a] != nil }) // shared ones are never in udp
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: "udp", Addr: net.UDPAddrFromAddrPort(addr), Err: err}
 	}
 	p := &PacketConn{proc: r, local: local, cond: sync.NewCond(&r.host.net.mu)}
-	udp[local] = p
+	r.host.bindUDP(p)
 	return p, nil
 }
 
@@ -101,9 +101,9 @@ func (p *PacketConn) WriteToUDPAddrPort(b []byte, dst netip.AddrPort) (int, erro
 
 // receive queues a datagram at the socket that it is for.
 func (h *Host) receive(d datagram, dst netip.AddrPort) {
-	p := h.udp[dst]
+	p := h.socket(dst)
 	switch {
-	case p == nil:
+	case p == nil || h.suspended:
 		h.net.stats.Lost++
 	case len(p.queue) >= h.net.cfg.Queue:
 		h.net.stats.Overflow++
@@ -121,17 +121,21 @@ func (p *PacketConn) Close() error {
 	if p.closed {
 		return p.fail("close", net.ErrClosed)
 	}
-	p.close()
+	p.end()
+	p.proc.sends(p.close)
 	return nil
 }
 
-func (p *PacketConn) close() {
+// end stops the readers of a socket that the kernel still has.
+func (p *PacketConn) end() {
 	p.closed = true
 	p.read.stop()
-	if udp := p.proc.host.udp; udp[p.local] == p {
-		delete(udp, p.local)
-	}
 	p.cond.Broadcast()
+}
+
+func (p *PacketConn) close() {
+	p.end()
+	p.proc.host.unbindUDP(p)
 }
 
 func (p *PacketConn) fail(op string, err error) error {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Process is one life of a program on a host. Its methods ListenPacket, Listen
@@ -14,6 +15,7 @@ type Process struct {
 	host   *Host
 	dead   bool
 	frozen bool
+	wakes  time.Time  // of a frozen process, if it is known; zero: it is not
 	thawed *sync.Cond // frozen has become false
 	held   []func()   // what a frozen process would have sent
 }
@@ -48,7 +50,7 @@ func (r *Process) Kill() {
 			c.close()
 		}
 	}
-	for _, p := range r.host.udp {
+	for _, p := range r.host.sockets() {
 		if p.proc == r {
 			p.close()
 		}
@@ -73,13 +75,28 @@ func (r *Process) die() {
 func (r *Process) Freeze() {
 	r.host.net.mu.Lock()
 	defer r.host.net.mu.Unlock()
-	r.frozen = !r.dead
+	r.freeze(time.Time{})
 }
+
+// FreezeFor is SIGSTOP and, after d, SIGCONT. Unlike in a Freeze without an end
+// the process reads its boot clock as a stopped one does: not before it wakes.
+func (r *Process) FreezeFor(d time.Duration) {
+	r.host.net.mu.Lock()
+	defer r.host.net.mu.Unlock()
+	r.freeze(time.Now().Add(d))
+	time.AfterFunc(d, r.Thaw)
+}
+
+func (r *Process) freeze(wakes time.Time) { r.frozen, r.wakes = !r.dead, wakes }
 
 // Thaw is SIGCONT.
 func (r *Process) Thaw() {
 	r.host.net.mu.Lock()
 	defer r.host.net.mu.Unlock()
+	r.thaw()
+}
+
+func (r *Process) thaw() {
 	held := r.held
 	r.frozen, r.held = false, nil
 	for _, send := range held {
@@ -98,9 +115,13 @@ func (r *Process) sends(send func()) {
 }
 
 // bind checks a local address and chooses its port if that is 0. Addresses that
-// the host does not have yet are allowed, as with IP_FREEBIND.
+// the host does not have yet are allowed, as with IP_FREEBIND. A frozen process
+// opens nothing before it wakes.
 func (r *Process) bind(addr netip.AddrPort, used func(netip.AddrPort) bool) (netip.AddrPort, error) {
 	h := r.host
+	for r.frozen {
+		r.thawed.Wait()
+	}
 	switch {
 	case r.dead:
 		return addr, syscall.ENETDOWN

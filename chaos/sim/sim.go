@@ -30,7 +30,8 @@
 // killed, so a dead node's keep running with their network closed and their disk
 // swallowing writes until they notice; a frozen node's timers cannot be stopped,
 // so [Process.Freeze] holds what it sends and hides what it would read; and one
-// bubble has one clock, so only the wall clock of a host can be wrong.
+// bubble has one clock, so only the clocks that a program asks a host for, the
+// wall clock and the boot clock, can be wrong.
 package sim
 
 import (
@@ -48,6 +49,7 @@ type Config struct {
 	RTO     time.Duration // first resend of a lost stream segment, doubling; zero: 200 ms
 	GiveUp  time.Duration // a segment not acknowledged for so long breaks its stream; zero: 15 min
 	Queue   int           // datagrams waiting in a socket before the next is dropped; zero: 1,024
+	Shared  netip.Prefix  // addresses of the loopback profile, see address.go; zero: none
 	Window  int           // bytes in flight or unread per direction of a stream; zero: 256 KiB
 	Trace   func(Event)   // called for each packet, one at a time and in order; must not call the Net
 }
@@ -71,7 +73,9 @@ type Net struct {
 
 	mu     sync.Mutex // guards everything below and all of every Host, socket and Conn
 	hosts  map[string]*Host
-	routes map[netip.Addr]*Host // who answers for an address
+	order  []*Host                          // in the order in which they were made
+	routes map[netip.Addr]*Host             // who answers for an address
+	bound  map[netip.AddrPort][]*PacketConn // sockets at shared addresses, the newest last
 	links  map[[2]*Host]Link
 	events eventHeap
 	flows  map[flow]uint64 // packets so far
@@ -95,6 +99,7 @@ func New(cfg Config) *Net {
 		done:   make(chan struct{}),
 		hosts:  map[string]*Host{},
 		routes: map[netip.Addr]*Host{},
+		bound:  map[netip.AddrPort][]*PacketConn{},
 		links:  map[[2]*Host]Link{},
 		flows:  map[flow]uint64{},
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -35,13 +36,22 @@ func (r *Process) Listen(addr netip.AddrPort) (net.Listener, error) {
 	r.host.net.mu.Lock()
 	defer r.host.net.mu.Unlock()
 	tcp := r.host.tcp
-	local, err := r.bind(addr, func(a netip.AddrPort) bool { return tcp[a] != nil })
+	local, err := r.bind(addr, r.host.listening)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: err}
 	}
 	l := &Listener{proc: r, local: local, cond: sync.NewCond(&r.host.net.mu)}
 	tcp[local] = l
 	return l, nil
+}
+
+// listening says whether an address has a listener; a shared one may have it on
+// any host.
+func (h *Host) listening(a netip.AddrPort) bool {
+	if !h.net.shared(a.Addr()) {
+		return h.tcp[a] != nil
+	}
+	return slices.ContainsFunc(h.net.order, func(o *Host) bool { return o.tcp[a] != nil })
 }
 
 // Accept implements net.Listener.
@@ -70,7 +80,9 @@ func (l *Listener) Close() error {
 	if l.closed {
 		return &net.OpError{Op: "close", Net: "tcp", Addr: l.Addr(), Err: net.ErrClosed}
 	}
-	l.close()
+	l.closed = true
+	l.cond.Broadcast()
+	l.proc.sends(l.close)
 	return nil
 }
 
