@@ -83,7 +83,8 @@ func (l *plainLink) close() error {
 
 // read relays what arrives on one conn until it is closed.
 func (l *plainLink) read(at lane) {
-	b := make([]byte, maxPacket+1) // the extra byte shows what was cut off
+	// One byte more shows what was cut off, and encryption makes packets longer.
+	b := make([]byte, maxPacket+1, maxPacket+1+srtpOverhead)
 	errorsInARow := 0
 	for {
 		n, src, err := l.conns[at].ReadFromUDPAddrPort(b)
@@ -99,12 +100,12 @@ func (l *plainLink) read(at lane) {
 		}
 		errorsInARow = 0
 		src = netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
-		out, to, ok := l.session.route(at, b[:n], src, l.engine.now())
-		if !ok {
+		out, to, packet := l.session.route(at, b[:n], src, l.engine.now())
+		if packet == nil {
 			continue
 		}
-		if _, err := l.conns[out].WriteToUDPAddrPort(b[:n], to); err != nil {
-			l.session.unsent(at, n)
+		if _, err := l.conns[out].WriteToUDPAddrPort(packet, to); err != nil {
+			l.session.unsent(at, len(packet))
 		}
 	}
 }

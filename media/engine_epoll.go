@@ -144,8 +144,8 @@ type epollLoop struct {
 	doomed   []int32     // sockets of closed links, for run to close
 	stopping bool
 
-	buffer [maxPacket]byte          // from here on used by run only
-	src    syscall.RawSockaddrInet6 // large enough for both families
+	buffer [maxPacket + srtpOverhead]byte // from here on used by run only
+	src    syscall.RawSockaddrInet6       // large enough for both families
 	dst4   syscall.RawSockaddrInet4
 	dst6   syscall.RawSockaddrInet6
 }
@@ -246,7 +246,7 @@ func (l *epollLoop) ready(events []syscall.EpollEvent, wait bool) int {
 func (l *epollLoop) serve(link *epollLink, at lane, now time.Duration) {
 	srcLen := uint32(unsafe.Sizeof(l.src))
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(link.fds[at]),
-		uintptr(unsafe.Pointer(&l.buffer[0])), uintptr(len(l.buffer)), syscall.MSG_TRUNC,
+		uintptr(unsafe.Pointer(&l.buffer[0])), maxPacket, syscall.MSG_TRUNC,
 		uintptr(unsafe.Pointer(&l.src)), uintptr(unsafe.Pointer(&srcLen)))
 	if errno != 0 {
 		return // EAGAIN, or an ICMP error of an earlier packet, which is now read
@@ -255,16 +255,15 @@ func (l *epollLoop) serve(link *epollLink, at lane, now time.Duration) {
 		link.session.oversize(at)
 		return
 	}
-	b := l.buffer[:n]
-	out, to, ok := link.session.route(at, b, l.source(), now)
-	if !ok {
+	out, to, packet := link.session.route(at, l.buffer[:n], l.source(), now)
+	if packet == nil {
 		return
 	}
 	addr, addrLen := l.destination(to)
 	_, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(link.fds[out]),
-		uintptr(unsafe.Pointer(&l.buffer[0])), n, syscall.MSG_DONTWAIT, uintptr(addr), addrLen)
+		uintptr(unsafe.Pointer(&packet[0])), uintptr(len(packet)), syscall.MSG_DONTWAIT, uintptr(addr), addrLen)
 	if errno != 0 {
-		link.session.unsent(at, int(n))
+		link.session.unsent(at, len(packet))
 	}
 }
 

@@ -303,7 +303,7 @@ func BenchmarkRoute(b *testing.B) {
 	packet, src := rtpPacket(1, 1, 1), netip.MustParseAddrPort(phone+":4000")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, ok := s.route(0, packet, src, time.Second); !ok {
+		if _, _, sent := s.route(0, packet, src, time.Second); sent == nil {
 			b.Fatal("dropped")
 		}
 	}

@@ -60,6 +60,7 @@ type Remote struct {
 	Source     Source         // whose packets to believe
 	Direction  Direction      // as the side wrote it
 	ClockRate  uint32         // of RTP timestamps, Hz; zero means 8000
+	Crypto     Crypto         // SRTP that ends here; zero: none
 }
 
 // held reports whether the side asks not to be sent media by the old way of
@@ -142,6 +143,7 @@ type leg struct {
 	remote    Remote // newest, normal
 	placed    Remote // the one that the latches were made from
 	rtp, rtcp latch
+	secure    *secure // nil: plain RTP
 	flow      flow
 	awaited   time.Duration // start of the wait for its packets
 	told      uint8         // silence events already raised, a bit for each kind
@@ -169,10 +171,17 @@ func (s *Session) SetRemote(side Side, remote Remote) error {
 			return fmt.Errorf("side %s: rtcp to %s: %w", side, rtcp.dest, ErrDestination)
 		}
 	}
+	secured, err := newSecure(remote.Crypto)
+	if err != nil {
+		return fmt.Errorf("side %s: %w", side, err)
+	}
 	now := s.relay.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := &s.legs[side]
+	if remote.Crypto != l.remote.Crypto { // the same keys keep their counters
+		l.secure = secured
+	}
 	if !l.known || !remote.held() && !remote.sameMedia(l.placed) {
 		l.rtp, l.rtcp, l.placed = rtp, rtcp, remote
 	}
@@ -219,6 +228,9 @@ func (s *Session) State() State {
 		state.Port[side] = l.port
 		state.Remote[side] = l.remote
 		state.Learned[side] = Learned{RTP: l.rtp.peer, RTCP: l.rtcp.peer}
+		if l.secure != nil {
+			state.Heard[side], state.Said[side] = l.secure.heard, l.secure.said
+		}
 	}
 	return state
 }
@@ -236,6 +248,10 @@ func (s *Session) restore(state State) error {
 		l := &s.legs[side]
 		l.rtp.restore(state.Learned[side].RTP, now)
 		l.rtcp.restore(state.Learned[side].RTCP, now)
+		if l.secure != nil {
+			l.secure.restore(state.Heard[side], state.Said[side])
+			s.raise(EventLearned, Side(side)) // the next owner must begin above our index
+		}
 	}
 	return nil
 }
@@ -252,18 +268,24 @@ func (s *Session) Close() error {
 	return s.err
 }
 
-// route judges one datagram and says on which lane and where to send it; ok is
-// false when it is dropped. It is the packet path: no allocation, no I/O.
-func (s *Session) route(at lane, b []byte, src netip.AddrPort, now time.Duration) (out lane, to netip.AddrPort, ok bool) {
+// route judges one datagram and says on which lane and where to send what; nothing
+// when it is dropped. It is the packet path: no I/O, and no allocation without SRTP.
+// b is changed in place when a side has SRTP; it needs srtpOverhead spare bytes.
+func (s *Session) route(at lane, b []byte, src netip.AddrPort, now time.Duration) (out lane, to netip.AddrPort, packet []byte) {
 	side := at.side()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from, peer := &s.legs[side], &s.legs[side.Other()]
 	if s.ended {
-		return 0, netip.AddrPort{}, false
+		return 0, netip.AddrPort{}, nil
 	}
 	if len(b) > maxPacket {
 		return from.drop(DropOversize)
+	}
+	if from.secure != nil {
+		if b = s.unseal(from, at, b, src, now); b == nil {
+			return 0, netip.AddrPort{}, nil
+		}
 	}
 	rtcp := isRTCP(b)
 	if rtcp {
@@ -291,9 +313,41 @@ func (s *Session) route(at lane, b []byte, src netip.AddrPort, now time.Duration
 	if !to.IsValid() {
 		return from.drop(DropNoPeer)
 	}
+	if peer.secure != nil {
+		sealed, wrapped := peer.secure.seal(b)
+		if sealed == nil {
+			return from.drop(DropCrypto)
+		}
+		if wrapped {
+			s.raise(EventLearned, side.Other())
+		}
+		b = sealed
+	}
 	from.flow.counts.Relayed++
 	from.flow.counts.RelayedBytes += uint64(len(b))
-	return out, to, true
+	return out, to, b
+}
+
+// unseal decrypts a packet, before its source can be learned from it (RFC 3711
+// section 3.3). A source that could not be believed costs no cryptography.
+func (s *Session) unseal(from *leg, at lane, b []byte, src netip.AddrPort, now time.Duration) []byte {
+	source := &from.rtp
+	if at.rtcp() {
+		source = &from.rtcp
+	}
+	if src != source.peer && !source.learnable(src.Addr(), now) {
+		from.drop(DropSource)
+		return nil
+	}
+	plain, wrapped := from.secure.open(b)
+	if plain == nil {
+		from.drop(DropCrypto)
+		return nil
+	}
+	if wrapped {
+		s.raise(EventLearned, at.side())
+	}
+	return plain
 }
 
 // acceptRTP applies the source rule and tells the owner what was learned.
@@ -342,9 +396,9 @@ func (s *Session) acceptRTCP(l *leg, at lane, src netip.AddrPort, now time.Durat
 }
 
 // drop counts a packet that is not relayed.
-func (l *leg) drop(why DropReason) (lane, netip.AddrPort, bool) {
+func (l *leg) drop(why DropReason) (lane, netip.AddrPort, []byte) {
 	l.flow.counts.Dropped[why]++
-	return 0, netip.AddrPort{}, false
+	return 0, netip.AddrPort{}, nil
 }
 
 // oversize counts a datagram that an engine did not read in full.

@@ -6,8 +6,12 @@ import (
 	"net/netip"
 )
 
-// stateVersion is the first byte of an encoded State.
-const stateVersion = 1
+// The first byte of an encoded State. Keys are encoded only where there are any,
+// so that a call without them reads on nodes that know none.
+const (
+	stateVersion       = 1
+	secureStateVersion = 2
+)
 
 // State is a session as another node needs it: a value to be replicated with
 // the call. The zero State belongs to no session.
@@ -15,6 +19,16 @@ type State struct {
 	Port    [2]uint16 // local RTP port, by Side
 	Remote  [2]Remote // zero for a side whose SDP has not come
 	Learned [2]Learned
+	Heard   [2]Rollover // of SRTP streams from the sides
+	Said    [2]Rollover // of SRTP streams to the sides
+}
+
+// version is that of the state's encoding.
+func (s *State) version() byte {
+	if s.Remote[A].Crypto.Suite != SuiteNone || s.Remote[B].Crypto.Suite != SuiteNone {
+		return secureStateVersion
+	}
+	return stateVersion
 }
 
 // Learned are the locked sources of a side; zero when not locked.
@@ -23,7 +37,8 @@ type Learned struct{ RTP, RTCP netip.AddrPort }
 // AppendBinary appends the canonical encoding: 70 bytes for a locked IPv4 call.
 // It never fails; the error is that of encoding.BinaryAppender.
 func (s State) AppendBinary(b []byte) ([]byte, error) {
-	b = append(b, stateVersion)
+	version := s.version()
+	b = append(b, version)
 	for side := range s.Port {
 		remote := s.Remote[side]
 		mux := byte(0)
@@ -38,8 +53,28 @@ func (s State) AppendBinary(b []byte) ([]byte, error) {
 		b = appendAddrPort(b, netip.AddrPortFrom(remote.Signalling, 0))
 		b = appendAddrPort(b, s.Learned[side].RTP)
 		b = appendAddrPort(b, s.Learned[side].RTCP)
+		if version == secureStateVersion {
+			b = appendCrypto(b, &remote.Crypto, s.Heard[side], s.Said[side])
+		}
 	}
 	return b, nil
+}
+
+// appendCrypto writes the suite and, if there is one, its keys and counters.
+func appendCrypto(b []byte, c *Crypto, heard, said Rollover) []byte {
+	b = append(b, byte(c.Suite))
+	if c.Suite == SuiteNone {
+		return b
+	}
+	b = append(b, c.Theirs[:c.Suite.length()]...)
+	b = append(b, c.Ours[:c.Suite.length()]...)
+	for _, r := range [...]Rollover{heard, said} {
+		b = binary.BigEndian.AppendUint32(b, r.SSRC)
+		b = binary.BigEndian.AppendUint32(b, r.ROC)
+		b = binary.BigEndian.AppendUint16(b, r.Sequence)
+		b = binary.BigEndian.AppendUint32(b, r.Index)
+	}
+	return b
 }
 
 // MarshalBinary returns the encoding of AppendBinary.
@@ -48,7 +83,8 @@ func (s State) MarshalBinary() ([]byte, error) { return s.AppendBinary(nil) }
 // UnmarshalBinary decodes what AppendBinary wrote. Errors are ErrState.
 func (s *State) UnmarshalBinary(b []byte) error {
 	d := stateReader{rest: b}
-	if version := d.bytes(1)[0]; version != stateVersion {
+	version := d.bytes(1)[0]
+	if version != stateVersion && version != secureStateVersion {
 		return fmt.Errorf("version %d: %w", version, ErrState)
 	}
 	var state State
@@ -69,8 +105,11 @@ func (s *State) UnmarshalBinary(b []byte) error {
 		}
 		remote.Signalling = signalling.Addr()
 		state.Learned[side] = Learned{RTP: d.addrPort(), RTCP: d.addrPort()}
+		if version == secureStateVersion {
+			d.crypto(&remote.Crypto, &state.Heard[side], &state.Said[side])
+		}
 	}
-	if d.bad || len(d.rest) > 0 {
+	if d.bad || len(d.rest) > 0 || state.version() != version {
 		return ErrState
 	}
 	*s = state
@@ -105,6 +144,36 @@ func (d *stateReader) bytes(n int) []byte {
 	b := d.rest[:n]
 	d.rest = d.rest[n:]
 	return b
+}
+
+func (d *stateReader) crypto(c *Crypto, heard, said *Rollover) {
+	suite := Suite(d.bytes(1)[0])
+	if suite >= suites {
+		d.bad = true
+		return
+	}
+	if suite == SuiteNone {
+		return
+	}
+	c.Suite = suite
+	d.copy(c.Theirs[:suite.length()])
+	d.copy(c.Ours[:suite.length()])
+	for _, r := range [...]*Rollover{heard, said} {
+		r.SSRC, r.ROC = d.uint32(), d.uint32()
+		r.Sequence = binary.BigEndian.Uint16(d.bytes(2))
+		r.Index = d.uint32()
+	}
+}
+
+func (d *stateReader) uint32() uint32 { return binary.BigEndian.Uint32(d.bytes(4)) }
+
+// copy fills to, which may be longer than the reader's spare zeros.
+func (d *stateReader) copy(to []byte) {
+	if len(d.rest) < len(to) {
+		d.bad, d.rest = true, nil
+		return
+	}
+	d.rest = d.rest[copy(to, d.rest):]
 }
 
 func (d *stateReader) addrPort() netip.AddrPort {

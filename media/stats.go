@@ -12,12 +12,13 @@ const (
 	DropNoPeer                      // the other side has no address, or is on hold
 	DropOversize                    // longer than a frame: no voice
 	DropSend                        // the system refused to send it
+	DropCrypto                      // SRTP: not authentic, come twice, or not to be encrypted
 	DropReasons                     // number of reasons
 )
 
 // String returns the reason as a metric label.
 func (r DropReason) String() string {
-	names := [DropReasons]string{"malformed", "source", "no_peer", "oversize", "send"}
+	names := [DropReasons]string{"malformed", "source", "no_peer", "oversize", "send", "crypto"}
 	if r >= DropReasons {
 		return "unknown"
 	}
