@@ -19,6 +19,8 @@ type decision struct {
 	call      CallID
 	ingress   *MappingGateway // nil: unknown source
 	account   *Account
+	rawCaller string // as received, where the ingress looks for it
+	rawCallee string
 	caller    string
 	callee    string
 	flags     CallFlags
@@ -59,6 +61,7 @@ func (s *State) findIngress(d *decision, b *StartCall) {
 	callee, err := number.Normalise(b.Callee)
 	// A caller that is no number is anonymous; the raw text goes into the CDR.
 	caller, _ := number.Normalise(b.Caller)
+	d.rawCaller, d.rawCallee = b.Caller, b.Callee
 	d.caller, d.callee = caller.Digits, callee.Digits
 	id := s.ix.sources.find(b.Source, callee.Digits)
 	if id == "" {
@@ -67,6 +70,14 @@ func (s *State) findIngress(d *decision, b *StartCall) {
 	}
 	d.ingress = s.mappings.get(id)
 	d.account = s.accounts.get(d.ingress.Account)
+	if d.rawCaller, d.rawCallee = b.named(&d.ingress.Profile); d.rawCallee != b.Callee {
+		callee, err = number.Normalise(d.rawCallee)
+		d.callee = callee.Digits
+	}
+	if d.rawCaller != b.Caller {
+		caller, _ = number.Normalise(d.rawCaller)
+		d.caller = caller.Digits
+	}
 	d.callee = strings.TrimPrefix(d.callee, d.ingress.TechPrefix)
 	if !fraud.Countable(d.caller) {
 		d.flags |= FlagUncounted
@@ -77,7 +88,7 @@ func (s *State) findIngress(d *decision, b *StartCall) {
 	case err != nil:
 		d.refuse(BadNumber, "callee %v", err)
 	case d.callee == "":
-		d.refuse(BadNumber, "callee %q: no digits", b.Callee)
+		d.refuse(BadNumber, "callee %q: no digits", d.rawCallee)
 	}
 }
 

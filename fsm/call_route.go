@@ -108,7 +108,7 @@ func (w *routing) take(g *RoutingGateway, cost priced) {
 		Gateway: g.ID, Vendor: g.Account, Addrs: g.Addrs, Host: g.Host, Via: g.Via,
 		Caller: w.d.caller, Callee: w.d.callee,
 		Cost: cost.rate, CostVer: cost.version, CostPrefix: cost.prefix, Ring: g.Ring, FirstTry: g.FirstTry,
-		Source: g.Source, NAT: g.NAT, Limit: g.MaxDuration,
+		Source: g.Source, NAT: g.NAT, Limit: g.MaxDuration, Media: g.Media, Profile: g.Profile,
 	}
 	if len(g.Rules.CallerPlan)+len(g.Rules.CalleePlan) > 0 {
 		p, call := w.s.ix.plansOut[g.ID], w.d.call[:]

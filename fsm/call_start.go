@@ -46,13 +46,13 @@ func (s *State) open(cmd *Command, b *StartCall, d *decision, at Time) *Call {
 	c := s.calls.put(b.Call, Call{
 		ID: b.Call, Owner: cmd.Origin.Node, Incarnation: cmd.Origin.Incarnation, Epoch: 1, State: CallStarting,
 		Account: a.ID, Ingress: in.ID, Source: b.Source, SourceVia: b.SourceVia,
-		Caller: d.caller, Callee: d.callee, RawCaller: b.Caller, RawCallee: b.Callee, SIPCallID: b.SIPCallID,
+		Caller: d.caller, Callee: d.callee, RawCaller: d.rawCaller, RawCallee: d.rawCallee, SIPCallID: b.SIPCallID,
 		Candidates: d.routes, Skipped: d.skipped,
 		Rate: d.price.rate, RateTable: d.price.table, RateVer: d.price.version, RatePrefix: d.price.prefix, Area: d.price.area,
 		Currency: a.Currency, Hold: d.slice.hold, Slice: 1, Granted: d.slice.granted, LastGrant: d.slice.last,
 		MaxLength: d.maxLength, MediaMode: in.Media, Policy: in.Source, NAT: in.NAT,
 		Started: at, Alive: at, Invite: b.Invite, Offer: b.Offer, CallerMedia: b.MediaAddr,
-		Owners: []Owner{{Node: cmd.Origin.Node, Epoch: 1, Since: s.now}}, Flags: d.flags,
+		Owners: []Owner{{Node: cmd.Origin.Node, Epoch: 1, Since: s.now}}, Flags: d.flags, Profile: in.Profile,
 	})
 	s.enter(c)
 	s.ix.add(c)
@@ -87,7 +87,7 @@ func (c *Call) plan() *Plan {
 	return &Plan{
 		Call: c.ID, Epoch: c.Epoch, Ingress: c.Ingress, Account: c.Account, Caller: c.Caller, Callee: c.Callee,
 		Candidates: c.Candidates, Skipped: c.Skipped, MaxDuration: c.MaxLength,
-		Media: c.MediaMode, Source: c.Policy, NAT: c.NAT,
+		Media: c.MediaMode, Source: c.Policy, NAT: c.NAT, Profile: c.Profile,
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *State) refuseCall(cmd *Command, b *StartCall, d *decision, at Time) Res
 	refusal := d.code.Refusal()
 	r := CDR{
 		Call: b.Call, Mode: ModeNone, Source: b.Source, CallerMedia: b.MediaAddr, SIPCallIDA: b.SIPCallID,
-		RawCaller: b.Caller, RawCallee: b.Callee, Caller: d.caller, Callee: d.callee, Started: at, Ended: at,
+		RawCaller: d.rawCaller, RawCallee: d.rawCallee, Caller: d.caller, Callee: d.callee, Started: at, Ended: at,
 		EndedBy: ByServer, Reason: refusal.Reason, SIPStatus: refusal.Status, Q850: refusal.Q850,
 		Node: cmd.Origin.Node, Detail: d.detail,
 	}

@@ -65,6 +65,9 @@ func (s *State) checkMapping(g *MappingGateway) Result {
 			return invalid("rate_table", "%q is in %s, account %q in %s", g.RateTable, t.Currency, a.ID, a.Currency)
 		}
 	}
+	if r := g.Profile.check(); r.Code != OK {
+		return r
+	}
 	if other := s.ix.sources.tie(g); other != "" {
 		return refuse(Conflict, fmt.Sprintf("gateway %q has the same address, port and tech prefix", other))
 	}
@@ -118,12 +121,12 @@ func (s *State) checkRouting(g *RoutingGateway) Result {
 		return invalid("account", "%q is no vendor", g.Account)
 	case len(g.Addrs) == 0 && g.Host == "":
 		return invalid("addrs", "an address or a host name")
-	case g.Via != "" && g.Via != "udp" && g.Via != "tcp":
-		return invalid("via", "%q: udp or tcp", g.Via)
+	case g.Via != "" && g.Via != "udp" && g.Via != "tcp" && g.Via != "tls":
+		return invalid("via", "%q: udp, tcp or tls", g.Via)
 	case g.MaxDuration < 0 || g.Ring < 0 || g.FirstTry < 0 || g.CPSPeriod < 0:
 		return invalid("max_duration, ring, first_try, cps_period", "negative")
 	}
-	return Result{}
+	return g.Profile.check()
 }
 
 // deleteGateway removes a gateway. Its live calls go on with what they copied.
