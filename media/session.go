@@ -41,6 +41,7 @@ const (
 	EventAnySource                  // Side's source was believed without proof (SourceAny); once a session
 	EventSilent                     // no RTP from Side for Timeout.Alarm
 	EventTimeout                    // no RTP from Side for Timeout.End
+	EventDigit                      // Side has pressed a key, see Tones.Take
 	eventKinds                      // number of kinds
 )
 
@@ -49,6 +50,7 @@ type Event struct {
 	Kind  EventKind
 	Side  Side
 	Since time.Time // EventSilent and EventTimeout: newest packet, or begin of the wait
+	Digit Digit     // EventDigit
 }
 
 // Remote is what a side's SDP and its signalling say about its media.
@@ -61,6 +63,7 @@ type Remote struct {
 	Direction  Direction      // as the side wrote it
 	ClockRate  uint32         // of RTP timestamps, Hz; zero means 8000
 	Crypto     Crypto         // SRTP that ends here; zero: none
+	Opaque     bool           // the datagrams are no RTP (T.38 over UDPTL) and pass unread
 }
 
 // held reports whether the side asks not to be sent media by the old way of
@@ -145,6 +148,7 @@ type leg struct {
 	rtp, rtcp latch
 	secure    *secure // nil: plain RTP
 	flow      flow
+	tones     tones
 	awaited   time.Duration // start of the wait for its packets
 	told      uint8         // silence events already raised, a bit for each kind
 }
@@ -288,20 +292,32 @@ func (s *Session) route(at lane, b []byte, src netip.AddrPort, now time.Duration
 		}
 	}
 	rtcp := isRTCP(b)
+	if from.remote.Opaque && peer.remote.Opaque {
+		return s.routeOpaque(at, b, src, now)
+	}
+	var h header
 	if rtcp {
 		if !s.acceptRTCP(from, at, src, now) {
 			return from.drop(DropSource)
 		}
 		from.flow.counts.RTCP++
 	} else {
-		h, valid := parseRTP(b)
-		if !valid || at.rtcp() {
+		var valid bool
+		if h, valid = parseRTP(b); !valid || at.rtcp() {
 			return from.drop(DropMalformed)
 		}
 		if !s.acceptRTP(from, side, src, h.ssrc, now) {
 			return from.drop(DropSource)
 		}
 		from.flow.rtp(h, len(b), from.remote.ClockRate, now)
+		taken, ended := from.tones.takeDigit(b, h, from.remote.ClockRate)
+		if ended {
+			s.raise(EventDigit, side)
+		}
+		if taken {
+			return 0, netip.AddrPort{}, nil
+		}
+		b = peer.tones.replace(b, h, peer.remote.ClockRate)
 	}
 	if !peer.known || peer.remote.held() {
 		return from.drop(DropNoPeer)
@@ -326,6 +342,26 @@ func (s *Session) route(at lane, b []byte, src netip.AddrPort, now time.Duration
 	from.flow.counts.Relayed++
 	from.flow.counts.RelayedBytes += uint64(len(b))
 	return out, to, b
+}
+
+// routeOpaque is route for a stream that is no RTP: the source rule applies, and
+// nothing else is known.
+func (s *Session) routeOpaque(at lane, b []byte, src netip.AddrPort, now time.Duration) (out lane, to netip.AddrPort, packet []byte) {
+	side := at.side()
+	from, peer := &s.legs[side], &s.legs[side.Other()]
+	if at.rtcp() {
+		return from.drop(DropMalformed)
+	}
+	if !s.acceptRTP(from, side, src, 0, now) {
+		return from.drop(DropSource)
+	}
+	if to = peer.rtp.target(); !to.IsValid() || peer.remote.held() {
+		return from.drop(DropNoPeer)
+	}
+	from.flow.last = now
+	from.flow.counts.Relayed++
+	from.flow.counts.RelayedBytes += uint64(len(b))
+	return laneOf(side.Other(), false), to, b
 }
 
 // unseal decrypts a packet, before its source can be learned from it (RFC 3711

@@ -13,6 +13,12 @@ const (
 	secureStateVersion = 2
 )
 
+// The flags of a Remote.
+const (
+	flagMux = 1 << iota
+	flagOpaque
+)
+
 // State is a session as another node needs it: a value to be replicated with
 // the call. The zero State belongs to no session.
 type State struct {
@@ -41,12 +47,15 @@ func (s State) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, version)
 	for side := range s.Port {
 		remote := s.Remote[side]
-		mux := byte(0)
+		flags := byte(0)
 		if remote.Mux {
-			mux = 1
+			flags |= flagMux
+		}
+		if remote.Opaque {
+			flags |= flagOpaque
 		}
 		b = binary.BigEndian.AppendUint16(b, s.Port[side])
-		b = append(b, mux, byte(remote.Source), byte(remote.Direction))
+		b = append(b, flags, byte(remote.Source), byte(remote.Direction))
 		b = binary.BigEndian.AppendUint32(b, remote.ClockRate)
 		b = appendAddrPort(b, remote.RTP)
 		b = appendAddrPort(b, remote.RTCP)
@@ -91,11 +100,11 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	for side := range state.Port {
 		state.Port[side] = binary.BigEndian.Uint16(d.bytes(2))
 		flags := d.bytes(3)
-		if flags[0] > 1 || Source(flags[1]) > SourceAny || Direction(flags[2]) > Inactive {
+		if flags[0]&^(flagMux|flagOpaque) != 0 || Source(flags[1]) > SourceAny || Direction(flags[2]) > Inactive {
 			d.bad = true
 		}
 		remote := &state.Remote[side]
-		remote.Mux = flags[0] == 1
+		remote.Mux, remote.Opaque = flags[0]&flagMux != 0, flags[0]&flagOpaque != 0
 		remote.Source, remote.Direction = Source(flags[1]), Direction(flags[2])
 		remote.ClockRate = binary.BigEndian.Uint32(d.bytes(4))
 		remote.RTP, remote.RTCP = d.addrPort(), d.addrPort()

@@ -29,6 +29,14 @@ func (s *Session) tell() {
 			if bits&(1<<kind) == 0 {
 				continue
 			}
+			if kind == EventDigit {
+				t := &s.legs[side].tones
+				for _, d := range t.taken {
+					events = append(events, Event{Kind: kind, Side: Side(side), Digit: d})
+				}
+				t.taken = nil
+				continue
+			}
 			e := Event{Kind: kind, Side: Side(side)}
 			if kind == EventSilent || kind == EventTimeout {
 				e.Since = s.relay.start.Add(s.legs[side].expected())
