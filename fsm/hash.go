@@ -75,7 +75,7 @@ func (t *table[K, V]) total(h *hasher) sum128 {
 	dirty := slices.Clone(t.dirty)
 	slices.SortFunc(dirty, t.order)
 	for _, k := range slices.Compact(dirty) {
-		if r, _ := t.find(k); r != nil && !r.gone {
+		if r, _ := t.find(hashKey(t.seed, k), k); r != nil && !r.gone {
 			sum = sum.sub(r.sum).add(hashRecord(h, &t.shape, k, &r.value))
 		}
 	}
@@ -121,6 +121,6 @@ func (v *View) HashFull() (full, kept Hash) {
 // brought up to date for the records that are known to have changed.
 func (t *tableView[K, V]) sums(h *hasher) (full, kept sum128) {
 	eachOf(t.layers, func(k K, v *V) { full = full.add(hashRecord(h, &t.shape, k, v)) })
-	as := table[K, V]{shape: t.shape, layers: t.layers, sum: t.sum, dirty: t.dirty}
+	as := table[K, V]{shape: t.shape, seed: t.seed, layers: t.layers, sum: t.sum, dirty: t.dirty}
 	return full, as.total(h)
 }

@@ -3,6 +3,7 @@ package fsm
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 
 	"tandem/fsm/wire"
@@ -32,6 +33,7 @@ type frozenTable interface {
 // tableView is a table as it was, in layers that do not change any more.
 type tableView[K comparable, V any] struct {
 	shape[K, V]
+	seed   maphash.Seed
 	layers []layer[K, V]
 	count  int
 	sum    sum128
@@ -116,7 +118,7 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 
 func (t *tableView[K, V]) write(w *wire.Writer) error {
 	c := wire.Encoder(nil)
-	view := table[K, V]{layers: t.layers}
+	view := table[K, V]{seed: t.seed, layers: t.layers}
 	for _, k := range keysOf(t.layers, t.count, t.order) {
 		c.Reset(c.Buffer()[:0])
 		t.encode(c, k, view.get(k))

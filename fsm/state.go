@@ -83,6 +83,7 @@ type header struct {
 type shelf interface {
 	freeze() frozenTable
 	thaw()
+	recycle()
 	merge(steps int) int
 	books
 }
@@ -192,6 +193,9 @@ const latestTime Time = 253_402_300_799_999_999
 
 // tidy sees which views were released, and merges some of what they kept apart.
 func (s *State) tidy() {
+	for _, t := range s.tables {
+		t.recycle()
+	}
 	if len(s.views) > 0 {
 		live := s.views[:0]
 		for _, v := range s.views {

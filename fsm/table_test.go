@@ -22,6 +22,8 @@ func newNumbers() *table[int, int] {
 	return newTable(shape[int, int]{kind: 1, order: cmp.Compare[int], key: number, value: number})
 }
 
+const highestKey = 40
+
 // TestTable compares a table, with views that come and go, with a plain map.
 func TestTable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -32,7 +34,7 @@ func TestTable(t *testing.T) {
 			want map[int]int
 		}
 		var views []pinned
-		key := rapid.IntRange(0, 12)
+		key := rapid.IntRange(0, highestKey)
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
 				k, v := key.Draw(t, "key"), rapid.Int().Draw(t, "value")
@@ -77,7 +79,7 @@ func TestTable(t *testing.T) {
 				if tab.count != len(want) || !slices.Equal(tab.keys(), slices.Sorted(maps.Keys(want))) {
 					t.Fatalf("has %v (%d), want %v", tab.keys(), tab.count, want)
 				}
-				for k := range 13 {
+				for k := range highestKey + 1 {
 					v, there := want[k]
 					if got := tab.get(k); (got != nil) != there || there && *got != v {
 						t.Fatalf("%d: %v, want %d, %t", k, got, v, there)
