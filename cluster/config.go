@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -49,9 +50,32 @@ type Config struct {
 	// not compared.
 	Checkpoints func() []Checkpoint
 
+	// Peers returns the replicated members, this node included, and a version that
+	// grows whenever a member comes or goes: the index of that entry. It is asked
+	// at each ping and must be cheap. Nil: no leases, and Lease is never true.
+	Peers func() (set []LeaseMember, version uint64)
+	// Down is called, on a goroutine of its own, on the survivor whose turn it is
+	// to declare a member dead; again after a while as long as Peers says that it
+	// is up. Nil: deaths are only counted.
+	Down func(Death)
+	// Probe says whether a member's process has ended for certain, as the kernel
+	// that both share knows. It is asked while the connection to that member is
+	// lost. Nil: the members do not share a kernel.
+	Probe func(node string) bool
+	// Witness is a node that votes and pledges, and leads only if nobody else can.
+	Witness bool
+	// Build names the program. Only nodes of one build judge each other's state.
+	Build string
+	// Keep opens a file of that name for a copy of the state that differs from the
+	// others'. Nil: no copies are kept.
+	Keep func(name string) (io.WriteCloser, error)
+
 	// Wall is this node's wall clock; nil means time.Now. Everything but the
 	// slew of log time uses the monotonic clock.
 	Wall func() time.Time
+	// Boot is the time since the machine started, suspension included: leases are
+	// measured on it. Nil means CLOCK_BOOTTIME.
+	Boot func() time.Duration
 	// Keyring holds the gossip keys, the first one encrypts. Empty: gossip is in
 	// the clear (tests only).
 	Keyring [][]byte
@@ -105,6 +129,11 @@ var (
 	// stores are empty, and no leader could be found that takes the vote away.
 	// Starting it might lose what was acknowledged.
 	ErrLostStores = errors.New("stores of a voter are empty and no leader readmits it")
+	// ErrDiverged ends a node that installs its state anew from a snapshot of
+	// another one.
+	ErrDiverged = errors.New("state differs from the others'")
+	// ErrTooLarge means that a command was applied and its result cannot travel.
+	ErrTooLarge = errors.New("result is too large")
 	// ErrDuplicate means that another live node uses this node's name.
 	ErrDuplicate = errors.New("node name is in use by another live node")
 )

@@ -48,6 +48,12 @@ type Peer struct {
 	Lag         uint64        // entries behind this node's commit index
 	WallOffset  time.Duration // its wall clock minus ours
 	DiskStalled time.Duration
+	Witness     bool
+	Build       string
+	// Healthy: it is alive, answers, keeps up and its disk works, all of it since
+	// Since. A node that has been healthy for a while is caught up.
+	Healthy bool
+	Since   time.Time
 }
 
 // Status returns the node's view.
@@ -94,6 +100,10 @@ const (
 	EventClock      EventKind = "clock"      // alarm: our wall clock is off the median
 	EventDisk       EventKind = "disk"       // alarm: a write to the log hangs
 	EventMembership EventKind = "membership" // Node was added, promoted or removed
+	EventLease      EventKind = "lease"      // this node holds its lease from now on
+	EventLeaseLost  EventKind = "lease lost" // this node must fall silent
+	EventFenced     EventKind = "fenced"     // a member will never answer this life of the node again: renew it
+	EventDiverged   EventKind = "diverged"   // alarm: the others agree that this node's state is wrong: drain, then Reinstall
 )
 
 // Event is something an operator wants to know.
@@ -109,6 +119,10 @@ type Counters struct {
 	Entries, EntryCommands                       uint64 // proposed by this node as leader
 	Elections, HashAlarms, ClockAlarms, Mutes    uint64
 	RPCServed, RPCFailed                         uint64
+	LeaseLost                                    uint64 // times that this node's lease ran out
+	PingsSent, PingsAnswered, PingsRefused       uint64 // sent by this node; answered or refused by it
+	PledgesGiven, PledgesRefused                 uint64 // by this node
+	ExitsHeard, DeathsProposed, Campaigns        uint64
 }
 
 // Counters returns the totals.
