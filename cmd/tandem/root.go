@@ -167,6 +167,7 @@ func (a *app) root() *cobra.Command {
 	add("objects", a.applyCommand(), a.accountCommand(), a.gatewayCommand(), a.rateCommand(), a.paramCommand(), a.tokenCommand())
 	add("calls", a.callsCommand(), a.cdrCommand(), a.routeCommand(), a.blacklistCommand())
 	add("tools", a.demoCommand(), a.loadCommand(), a.benchCommand(), a.versionCommand())
+	root.AddCommand(a.guardCommand())
 	return root
 }
 

@@ -25,13 +25,13 @@ func (a *app) serveCommand() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("node not started: %w", err)
 		}
-		return a.serve(cmd.Context(), c)
+		return a.serve(cmd.Context(), *file, c)
 	}
 	return cmd
 }
 
 // serve runs a node until ctx ends.
-func (a *app) serve(ctx context.Context, c config.Config) error {
+func (a *app) serve(ctx context.Context, file string, c config.Config) error {
 	log := a.logger(c.Log)
 	fatal := func(err error) {
 		log.Error("node ends at once", "err", err)
@@ -44,7 +44,10 @@ func (a *app) serve(ctx context.Context, c config.Config) error {
 	if err := a.say("%s", greeting(c)); err != nil {
 		return err
 	}
-	if err := n.Run(ctx); err != nil {
+	unguard := a.guarded(file, n, log)
+	err = n.Run(ctx)
+	unguard()
+	if err != nil {
 		return fmt.Errorf("node %s stopped: %w", c.Node.Name, err)
 	}
 	return a.say("node %s stopped\n", c.Node.Name)

@@ -29,7 +29,7 @@ const Watching = "watching"
 
 const (
 	// newsEvery is how often the node looks whether there is news for its guard.
-	newsEvery = 100 * time.Millisecond
+	newsEvery = 500 * time.Millisecond
 	// writeTimeout is how long a guard may leave its news unread: it does nothing
 	// but read them, so it hangs.
 	writeTimeout = time.Second

@@ -18,8 +18,6 @@ package watchman
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -96,7 +94,8 @@ func Watch(ctx context.Context, cfg Config) error {
 	all.Wait()
 	select {
 	case <-g.ended:
-		return g.tell(ctx, last)
+		g.tell(ctx, last)
+		return nil
 	default:
 		return ctx.Err()
 	}
@@ -158,7 +157,7 @@ func (g *guard) greet(ctx context.Context) News {
 }
 
 // tell brings the news of the death.
-func (g *guard) tell(ctx context.Context, last News) error {
+func (g *guard) tell(ctx context.Context, last News) {
 	start := time.Now()
 	if g.cfg.Release != nil && len(last.Took) > 0 {
 		try, cancel := context.WithTimeout(ctx, releaseTimeout)
@@ -168,7 +167,7 @@ func (g *guard) tell(ctx context.Context, last News) error {
 		cancel()
 	}
 	if last.Incarnation == 0 || len(last.Peers) == 0 {
-		return nil // it died before it had said who it is, or it is alone
+		return // it died before it had said who it is, or it is alone
 	}
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
@@ -179,11 +178,12 @@ func (g *guard) tell(ctx context.Context, last News) error {
 		if err == nil {
 			g.cfg.Logger.Info("peers know that the node has ended", "incarnation", last.Incarnation,
 				"planned", last.Stopping, "took", time.Since(start))
-			return nil
+			return
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("tell peers that the node has ended: %w", errors.Join(err, ctx.Err()))
+			g.cfg.Logger.Warn("not every peer knows that the node has ended", "incarnation", last.Incarnation, "err", err)
+			return
 		case <-time.After(tellPause):
 		}
 	}
