@@ -56,6 +56,7 @@ type Dialog struct {
 
 	LocalAddr netip.AddrPort // service address that the peer talks to
 	Peer      netip.AddrPort // where its last message came from
+	Conn      Conn           // the connection it came on
 
 	SDPSent     uint64 // o= version of the last SDP sent, kept by call control
 	SDPReceived uint64 // o= version of the last SDP received, kept by call control
@@ -92,7 +93,7 @@ func NewClientDialog(req *Request, res *Response) (Dialog, error) {
 		Local: req.From, Remote: res.To,
 		RemoteTarget: target, Contact: contact, Routes: strings.Join(routes, ", "),
 		LocalSeq: req.CSeq, InviteSeq: req.CSeq,
-		Peer: res.Source.Addr,
+		Peer: res.Source.Addr, Conn: res.Conn,
 	}
 	if d.size() > MaxDialog {
 		return Dialog{}, fmt.Errorf("%w: %d bytes in a %d from %s", ErrDialogSize, d.size(), res.Status, res.Source)
@@ -131,7 +132,7 @@ func (d *Dialog) Receive(req *Request) error {
 		return fmt.Errorf("%w: %d after %d", ErrOrder, req.CSeq, d.RemoteSeq)
 	}
 	d.RemoteSeq = req.CSeq
-	d.Peer = req.Source.Addr
+	d.Peer, d.Conn = req.Source.Addr, req.Conn
 	if req.Method == INVITE || req.Method == UPDATE {
 		d.refresh(req.Headers)
 	}
@@ -192,8 +193,8 @@ func (d *Dialog) request(method Method, seq uint32) *Request {
 		hop = d.route(req)
 	}
 	req.Dest = d.nextHop(hop)
-	if req.Dest.Transport == TCP {
-		req.Flow = d.Peer
+	if req.Dest.Transport.Stream() {
+		req.Flow, req.FlowConn = d.Peer, d.Conn
 	}
 	return req
 }
@@ -228,11 +229,14 @@ func (d *Dialog) nextHop(uri string) Peer {
 	if !ok || d.NAT && addr.Addr().IsPrivate() {
 		return dest
 	}
-	switch {
-	case strings.EqualFold(u.Transport(), "tcp"):
-		dest.Transport = TCP
-	case strings.EqualFold(u.Transport(), "udp"):
-		dest.Transport = UDP
+	switch t, named := ParseTransport(u.Transport()); {
+	case u.Scheme == "sips" && dest.Transport != WSS:
+		dest.Transport = TLS
+	case named && t != WS && t != WSS:
+		dest.Transport = t
+	}
+	if u.Port == 0 && dest.Transport == TLS {
+		addr = netip.AddrPortFrom(addr.Addr(), 5061) // RFC 3261 section 19.1.2
 	}
 	dest.Addr = addr
 	return dest

@@ -68,7 +68,11 @@ type Handler interface {
 type Config struct {
 	Packet   net.PacketConn // UDP
 	Listener net.Listener   // TCP; nil: only outgoing TCP connections
-	// Dial opens TCP connections, from the service address; nil: none are opened.
+	TLS      TLSConfig
+	// WebSocket is for browsers.
+	WebSocket WebSocketConfig
+	// Dial opens TCP connections, also those for TLS, from the service address; nil:
+	// none are opened.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Public is the host:port put into Via and Contact; empty: the local address of Packet.
 	Public  string
@@ -78,6 +82,12 @@ type Config struct {
 	// silently. It is called from the socket readers and must not keep b. Of a TCP
 	// connection it is asked first with an empty b, when the peer connects. nil: all pass.
 	Gate func(src netip.AddrPort, b []byte) bool
+	// Known reports the addresses of trunks and registered phones. They are not bound
+	// by Budget, and are served while new calls of others are refused. Sources of
+	// calls that were answered become known by themselves. It is called from the
+	// socket readers, for each message. nil: all are known.
+	Known  func(src netip.Addr) bool
+	Budget Budget
 	// Permit is asked before every message that leaves, with the status of a
 	// response or 0 for a request; false drops it. A node that has lost its lease
 	// sends nothing but 503. nil: all pass.
@@ -103,12 +113,15 @@ func (c *Config) Validate() error {
 	case c.Shards < 0 || c.Shards > 1024:
 		return fmt.Errorf("sip: Shards is %d, must be 0 to 1024", c.Shards)
 	}
-	if c.Public != "" {
-		if _, _, err := net.SplitHostPort(c.Public); err != nil || !clean(c.Public) {
-			return fmt.Errorf("sip: Public is %q, must be host:port", c.Public)
-		}
+	if c.Public != "" && !isHostPort(c.Public) {
+		return fmt.Errorf("sip: Public is %q, must be host:port", c.Public)
 	}
-	return nil
+	return cmp.Or(c.TLS.validate(), c.WebSocket.validate(), c.Budget.validate())
+}
+
+func isHostPort(s string) bool {
+	_, _, err := net.SplitHostPort(s)
+	return err == nil && clean(s)
 }
 
 // Endpoint is one service address. Create it with New, then call Run.

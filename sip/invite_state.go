@@ -23,6 +23,7 @@ type InviteState struct {
 	RecordRoutes []string
 	MaxForwards  int
 	Source       Peer // where the INVITE came from
+	Conn         Conn // the connection it came on
 	ReplyTo      Peer // where the responses go
 }
 
@@ -34,7 +35,7 @@ func (r *Request) Invite(tag string) InviteState {
 		URI: r.URI, Vias: r.vias, From: r.From, To: r.To, FromTag: r.FromTag, ToTag: tag,
 		CallID: r.CallID, CSeq: r.CSeq, Branch: r.Branch, SentBy: r.sentBy, Contact: contact,
 		RecordRoutes: r.Headers.All("Record-Route"), MaxForwards: r.MaxForwards,
-		Source: r.Source, ReplyTo: r.replyTo,
+		Source: r.Source, Conn: r.Conn, ReplyTo: r.replyTo,
 	}
 	if r.ToTag != "" {
 		s.ToTag, s.InDialog = r.ToTag, true
@@ -47,7 +48,7 @@ func (s *InviteState) request() *Request {
 	req := &Request{
 		Method: INVITE, URI: s.URI, From: s.From, FromTag: s.FromTag, To: s.To,
 		CallID: s.CallID, CSeq: s.CSeq, Branch: s.Branch, MaxForwards: s.MaxForwards,
-		Source: s.Source, vias: s.Vias, sentBy: s.SentBy, replyTo: s.ReplyTo,
+		Source: s.Source, Conn: s.Conn, vias: s.Vias, sentBy: s.SentBy, replyTo: s.ReplyTo,
 	}
 	if s.InDialog {
 		req.ToTag = s.ToTag
@@ -83,6 +84,7 @@ func (s *InviteState) Dialog(contact string) (Dialog, error) {
 		Routes:    strings.Join(splitList(s.RecordRoutes), ", "),
 		RemoteSeq: s.CSeq,
 		Peer:      s.Source.Addr,
+		Conn:      s.Conn,
 	}
 	if d.size() > MaxDialog {
 		return Dialog{}, fmt.Errorf("%w: %d bytes in an INVITE from %s", ErrDialogSize, d.size(), s.Source)

@@ -17,35 +17,15 @@ const (
 	OPTIONS Method = "OPTIONS"
 	UPDATE  Method = "UPDATE"
 	INFO    Method = "INFO"
+
+	PRACK     Method = "PRACK"
+	REGISTER  Method = "REGISTER"
+	MESSAGE   Method = "MESSAGE"
+	SUBSCRIBE Method = "SUBSCRIBE"
+	NOTIFY    Method = "NOTIFY"
+	PUBLISH   Method = "PUBLISH"
+	REFER     Method = "REFER"
 )
-
-// Transport is the protocol under SIP.
-type Transport uint8
-
-// The transports of an endpoint. The values are part of stored records.
-const (
-	UDP Transport = 0
-	TCP Transport = 1
-)
-
-// String returns the name as it stands in a Via header.
-func (t Transport) String() string {
-	if t == TCP {
-		return "TCP"
-	}
-	return "UDP"
-}
-
-// Peer is the far end of a message: its transport and address.
-type Peer struct {
-	Transport Transport
-	Addr      netip.AddrPort
-}
-
-// String returns for example "udp:192.0.2.1:5060".
-func (p Peer) String() string {
-	return strings.ToLower(p.Transport.String()) + ":" + p.Addr.String()
-}
 
 // Header is one header field; Name is in its full, canonical form.
 type Header struct{ Name, Value string }
@@ -98,12 +78,15 @@ type Request struct {
 	Headers     Headers
 	Body        []byte
 
-	// Source is where a received request came from.
+	// Source is where a received request came from, and Conn the connection.
 	Source Peer
-	// Dest is where an outgoing request goes. Over TCP a live connection to Flow, if
-	// that is set, is taken before one to Dest.Addr, and that before a new one.
-	Dest Peer
-	Flow netip.AddrPort
+	Conn   Conn
+	// Dest is where an outgoing request goes. On a stream the connection to Flow, if
+	// that is set and its name is FlowConn, is taken before one to Dest.Addr, and that
+	// before a new one. FlowConn 0 takes any connection to Flow.
+	Dest     Peer
+	Flow     netip.AddrPort
+	FlowConn Conn
 
 	vias    []string // received: Via values, the top one with received and rport
 	sentBy  string   // received: host:port of the top Via
@@ -128,12 +111,13 @@ type Response struct {
 	Headers    Headers
 	Body       []byte
 
-	// Source is where a received response came from.
+	// Source is where a received response came from, and Conn the connection.
 	Source Peer
+	Conn   Conn
 
 	vias []string
 	dest Peer
-	flow netip.AddrPort
+	flow flow
 }
 
 // SetBody sets the body and its Content-Type.
@@ -159,7 +143,7 @@ func (r *Request) Response(status int, tag string) *Response {
 		Status: status, Reason: ReasonPhrase(status),
 		From: r.From, FromTag: r.FromTag, To: r.To, ToTag: r.ToTag,
 		CallID: r.CallID, CSeq: r.CSeq, CSeqMethod: r.Method, Branch: r.Branch,
-		vias: r.vias, dest: r.replyTo, flow: r.Source.Addr,
+		vias: r.vias, dest: r.replyTo, flow: flow{r.Source.Addr, r.Conn},
 	}
 	if r.ToTag == "" && tag != "" {
 		res.To, res.ToTag = r.To+";tag="+tag, tag

@@ -17,9 +17,16 @@ const maxReadErrors = 100
 type packet struct {
 	raw    []byte
 	dest   Peer
-	flow   netip.AddrPort // TCP: connection to prefer
-	status int            // of a response; 0: a request
-	method Method         // of a request
+	flow   flow   // of a stream: connection to prefer
+	status int    // of a response; 0: a request
+	method Method // of a request
+}
+
+// flow is a connection to prefer: its remote address, and its name unless that
+// does not matter.
+type flow struct {
+	addr netip.AddrPort
+	conn Conn
 }
 
 // Run serves the endpoint until ctx ends or a socket fails. It closes the sockets
@@ -97,7 +104,7 @@ func (e *Endpoint) transmit(out packet, fail func(error)) error {
 		return nil // as if the network had lost it: the state machines go on
 	}
 	var err error
-	if out.dest.Transport == TCP {
+	if out.dest.Transport.Stream() {
 		err = e.tcp.send(out, fail)
 	} else {
 		err = e.writePacket(out.raw, out.dest.Addr)

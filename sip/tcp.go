@@ -166,7 +166,7 @@ func (t *connTable) remove(c *conn, cause error) {
 // destination, else on a new one.
 func (t *connTable) send(out packet, fail func(error)) error {
 	f := frame{out.raw, fail}
-	for _, key := range [...]netip.AddrPort{out.flow, out.dest.Addr} {
+	for _, key := range [...]netip.AddrPort{out.flow.addr, out.dest.Addr} {
 		c := t.find(key)
 		switch {
 		case c == nil:

@@ -110,7 +110,7 @@ func (tx *ClientTx) Cancel(headers ...Header) error {
 // packet encodes a request for its destination.
 func (e *Endpoint) packet(req *Request) packet {
 	return packet{
-		dest: req.Dest, flow: req.Flow, method: req.Method,
+		dest: req.Dest, flow: flow{req.Flow, req.FlowConn}, method: req.Method,
 		raw: req.encode(e.via(req.Dest.Transport, req.Branch)),
 	}
 }
@@ -293,7 +293,7 @@ func (tx *ClientTx) companion(method Method, to string) *Request {
 	req := &Request{
 		Method: method, URI: tx.req.URI, From: tx.req.From, FromTag: tx.req.FromTag, To: to,
 		CallID: tx.req.CallID, CSeq: tx.req.CSeq, Branch: tx.req.Branch,
-		MaxForwards: defaultMaxForwards, Dest: tx.req.Dest, Flow: tx.req.Flow,
+		MaxForwards: defaultMaxForwards, Dest: tx.req.Dest, Flow: tx.req.Flow, FlowConn: tx.req.FlowConn,
 	}
 	for _, value := range tx.req.Headers.All("Route") {
 		req.Headers.Add("Route", value)

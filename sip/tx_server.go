@@ -103,9 +103,9 @@ func (s *shard) makeServerTx(key txKey, req *Request) *ServerTx {
 		cseq: req.CSeq, fresh: req.Method == INVITE && req.ToTag == "", out: packet{dest: req.replyTo},
 	}
 	own(&tx.key.branch, &tx.key.sentBy, &tx.callID, &tx.from)
-	if req.replyTo.Transport == TCP {
+	if req.replyTo.Transport.Stream() {
 		// RFC 3261 section 18.2.2: on the connection of the request while it lives.
-		tx.out.flow = req.Source.Addr
+		tx.out.flow = flow{req.Source.Addr, req.Conn}
 	}
 	tx.timer = timer{index: -1, fire: tx.fire}
 	return tx

@@ -47,7 +47,7 @@ func (r *Request) arrived(src Peer) {
 		top += ";received=" + src.Addr.Addr().WithZone("").String()
 	}
 	r.vias[0] = top
-	if !r.rport || src.Transport == TCP {
+	if !r.rport || src.Transport.Stream() {
 		// Without rport, and on TCP when the connection is gone, the response goes to the
 		// port of the sent-by. Its host is never believed: an answer goes to the source,
 		// or it could be aimed at anyone.

@@ -35,6 +35,7 @@ func (d Dialog) MarshalBinary() ([]byte, error) {
 	}
 	w.addr(d.LocalAddr)
 	w.addr(d.Peer)
+	w.b = binary.AppendUvarint(w.b, uint64(d.Conn))
 	return w.b, w.err
 }
 
@@ -42,7 +43,7 @@ func (d Dialog) MarshalBinary() ([]byte, error) {
 func (d *Dialog) UnmarshalBinary(b []byte) error {
 	r := &decoder{b: b}
 	r.version(dialogVersion)
-	out := Dialog{Role: Role(r.byte(uint8(UAS))), Transport: Transport(r.byte(uint8(TCP)))}
+	out := Dialog{Role: Role(r.byte(uint8(UAS))), Transport: Transport(r.byte(uint8(lastTransport)))}
 	f := r.byte(3)
 	out.Secure, out.NAT = f&1 != 0, f&2 != 0
 	for _, s := range []*string{&out.CallID, &out.LocalTag, &out.RemoteTag, &out.Local, &out.Remote, &out.RemoteTarget, &out.Contact, &out.Routes} {
@@ -53,6 +54,7 @@ func (d *Dialog) UnmarshalBinary(b []byte) error {
 	}
 	out.SDPSent, out.SDPReceived = r.number(math.MaxUint64), r.number(math.MaxUint64)
 	out.LocalAddr, out.Peer = r.addr(), r.addr()
+	out.Conn = Conn(r.number(math.MaxUint64))
 	if err := r.end("dialog"); err != nil {
 		return err
 	}
@@ -73,6 +75,7 @@ func (s InviteState) MarshalBinary() ([]byte, error) {
 	w.b = binary.AppendUvarint(w.b, uint64(max(s.MaxForwards, 0)))
 	w.addr(s.Source.Addr)
 	w.addr(s.ReplyTo.Addr)
+	w.b = binary.AppendUvarint(w.b, uint64(s.Conn))
 	return w.b, w.err
 }
 
@@ -81,8 +84,8 @@ func (s *InviteState) UnmarshalBinary(b []byte) error {
 	r := &decoder{b: b}
 	r.version(inviteVersion)
 	var out InviteState
-	out.Source.Transport = Transport(r.byte(uint8(TCP)))
-	out.ReplyTo.Transport = Transport(r.byte(uint8(TCP)))
+	out.Source.Transport = Transport(r.byte(uint8(lastTransport)))
+	out.ReplyTo.Transport = Transport(r.byte(uint8(lastTransport)))
 	out.InDialog = r.byte(1) != 0
 	for _, t := range []*string{&out.URI, &out.From, &out.To, &out.FromTag, &out.ToTag, &out.CallID, &out.Branch, &out.SentBy, &out.Contact} {
 		*t = r.text()
@@ -91,6 +94,7 @@ func (s *InviteState) UnmarshalBinary(b []byte) error {
 	out.CSeq = uint32(r.number(math.MaxUint32))
 	out.MaxForwards = int(r.number(255))
 	out.Source.Addr, out.ReplyTo.Addr = r.addr(), r.addr()
+	out.Conn = Conn(r.number(math.MaxUint64))
 	if err := r.end("invite"); err != nil {
 		return err
 	}
