@@ -20,6 +20,9 @@ func (e *Endpoint) receive(src Peer, raw []byte) {
 		e.stats.DroppedGate.Add(1)
 		return
 	}
+	if e.cfg.Trace != nil {
+		e.cfg.Trace(false, src, raw)
+	}
 	m, err := parse(raw)
 	if err != nil {
 		e.stats.Malformed[err.reason].Add(1)

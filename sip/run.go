@@ -114,6 +114,9 @@ func (e *Endpoint) transmit(out packet, fail func(error)) error {
 		e.log.Debug("send", "peer", out.dest, "err", err)
 		return err
 	}
+	if e.cfg.Trace != nil {
+		e.cfg.Trace(true, out.dest, out.raw)
+	}
 	if out.status != 0 {
 		e.stats.ResponsesOut[out.status/100].Add(1)
 	} else {
