@@ -113,7 +113,7 @@ func showMapping(g *fsm.MappingGateway) client.MappingGateway {
 			Account: g.Account, Addrs: texts(g.Addrs), Port: g.Port, TechPrefix: g.TechPrefix, Disabled: g.Disabled,
 			MaxCalls: g.MaxCalls, MaxCPS: g.MaxCPS, RateTable: g.RateTable, Routes: g.Routes, DenyRoutes: g.DenyRoutes,
 			Rules: showRules(&g.Rules), Media: nameOf(mediaModes(), int(g.Media)),
-			Source: nameOf(sourcePolicies(), int(g.Source)), NAT: g.NAT,
+			Source: nameOf(sourcePolicies(), int(g.Source)), NAT: g.NAT, Profile: showProfile(&g.Profile),
 		},
 		Live: g.Live, CallsTotal: g.CallsTotal,
 	}
@@ -126,6 +126,7 @@ func readMapping(id string, in *client.MappingSettings) (fsm.MappingGateway, err
 		Disabled: in.Disabled, MaxCalls: in.MaxCalls, MaxCPS: in.MaxCPS, Routes: in.Routes, DenyRoutes: in.DenyRoutes,
 		Rules: f.rules(&in.Rules), Media: fsm.MediaMode(choose(in.Media, mediaModes())),
 		Source: fsm.SourcePolicy(choose(in.Source, sourcePolicies())), NAT: in.NAT, RateTable: in.RateTable,
+		Profile: readProfile(&in.Profile),
 	}
 	return g, f.err()
 }
@@ -140,8 +141,12 @@ func showRouting(g *fsm.RoutingGateway) client.RoutingGateway {
 			Ring: client.Seconds(g.Ring), FirstTry: client.Seconds(g.FirstTry), Rules: showRules(&g.Rules),
 			Standalone: g.Standalone, CheckRate: g.CheckRate, MinProfit: g.MinProfit, MaxRate: g.MaxRate,
 			Source: nameOf(sourcePolicies(), int(g.Source)), NAT: g.NAT,
+			Media: chosen(int(g.Media), mediaModes()), NoCheck: g.NoCheck, Profile: showProfile(&g.Profile),
 		},
 		Live: g.Live, CallsTotal: g.CallsTotal, OutUntil: timeOf(g.OutUntil), OutReason: g.OutReason,
+	}
+	if g.Check != (fsm.Addr{}) {
+		out.Check = g.Check.String()
 	}
 	for _, a := range g.Addrs {
 		out.Addrs = append(out.Addrs, a.String())
@@ -157,6 +162,12 @@ func readRouting(id string, in *client.RoutingSettings) (fsm.RoutingGateway, err
 		CPSPeriod: time.Duration(in.CPSPeriod), MaxDuration: time.Duration(in.MaxDuration), Ring: time.Duration(in.Ring),
 		FirstTry: time.Duration(in.FirstTry), Rules: f.rules(&in.Rules), Standalone: in.Standalone, CheckRate: in.CheckRate,
 		MinProfit: in.MinProfit, MaxRate: in.MaxRate, Source: fsm.SourcePolicy(choose(in.Source, sourcePolicies())), NAT: in.NAT,
+		Media: fsm.MediaMode(choose(in.Media, mediaModes())), NoCheck: in.NoCheck, Profile: readProfile(&in.Profile),
+	}
+	if in.Check != "" {
+		if g.Check = f.address("body.check", in.Check); g.Check.Port == 0 {
+			g.Check.Port = sipPort
+		}
 	}
 	for i, text := range in.Addrs {
 		a := f.address("body.addrs["+strconv.Itoa(i)+"]", text)

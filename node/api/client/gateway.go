@@ -44,6 +44,7 @@ type MappingSettings struct {
 	Media      string      `json:"media,omitempty" enum:"auto,on,off,must-on" doc:"Whether RTP passes through us; absent: auto"`
 	Source     string      `json:"source,omitempty" enum:"auto,strict,any" doc:"Which senders of RTP are believed; absent: auto"`
 	NAT        bool        `json:"nat,omitempty" doc:"In-dialog requests go to the source of the INVITE"`
+	Profile    Profile     `json:"profile,omitzero"`
 }
 
 // MappingGateway is an ingress: who pays us.
@@ -63,7 +64,7 @@ type RoutingSettings struct {
 	Priority    int32         `json:"priority,omitempty" doc:"Smaller is tried first"`
 	Addrs       []string      `json:"addrs,omitempty" nullable:"false" maxItems:"32" doc:"IP addresses with port, tried in order" example:"[\"203.0.113.9:5060\"]"`
 	Host        string        `json:"host,omitempty" doc:"Name that nodes resolve, when there are no addresses"`
-	Via         string        `json:"via,omitempty" enum:"udp,tcp" doc:"absent: udp"`
+	Via         string        `json:"via,omitempty" enum:"udp,tcp,tls" doc:"absent: udp"`
 	Disabled    bool          `json:"disabled,omitempty"`
 	MaxCalls    uint32        `json:"max_calls,omitempty" doc:"Most calls at once; 0: no limit"`
 	MaxCPS      uint32        `json:"max_cps,omitempty" doc:"Most new calls in a period; 0: no limit"`
@@ -78,6 +79,10 @@ type RoutingSettings struct {
 	MaxRate     billing.Price `json:"max_rate,omitzero" doc:"Skipped above this clearing rate"`
 	Source      string        `json:"source,omitempty" enum:"auto,strict,any" doc:"Which senders of RTP are believed; absent: auto"`
 	NAT         bool          `json:"nat,omitempty" doc:"In-dialog requests go to the source of its responses"`
+	Media       string        `json:"media,omitempty" enum:"auto,on,off,must-on" doc:"Whether RTP passes through us; absent: auto"`
+	Check       string        `json:"check,omitempty" doc:"Where OPTIONS go instead of its addresses"`
+	NoCheck     bool          `json:"no_check,omitempty" doc:"It is never checked by OPTIONS"`
+	Profile     Profile       `json:"profile,omitzero"`
 }
 
 // RoutingGateway is an egress: who we pay.
