@@ -44,6 +44,12 @@ var checkers = []struct {
 	{"charges", checkCharges},
 	{"top-ups", checkTopUps},
 	{"agreement", checkAgreement},
+	{"one owner", checkOwners},
+	{"survival", checkSurvival},
+	{"media gap", checkGaps},
+	{"orphan legs", checkLegs},
+	{"liveness", checkLiveness},
+	{"minority", checkMinority},
 }
 
 // report notes what a checker found.

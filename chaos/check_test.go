@@ -40,9 +40,26 @@ func healthy() chaos.History {
 	}
 	return chaos.History{
 		Calls: []chaos.Call{
-			{ID: "call-1", Node: "n1", Began: time.Second, Answered: 2 * time.Second, Ended: 62 * time.Second, Status: 200},
-			{ID: "call-2", Node: "n2", Began: time.Second, Ended: 2 * time.Second, Status: 402},
+			{
+				ID: "call-1", Node: "n1", Began: time.Second, Answered: 2 * time.Second, Ended: 62 * time.Second, Heard: 62 * time.Second,
+				Status: 200, Callee: "8613", Gap: 20 * time.Millisecond,
+			},
+			{ID: "call-2", Node: "n2", Began: time.Second, Ended: 2 * time.Second, Heard: 2 * time.Second, Status: 402, Callee: "8614"},
 		},
+		Legs: []chaos.Leg{{ID: "leg-1", Callee: "8613", Began: time.Second, Answered: 2 * time.Second, Ended: 62 * time.Second}},
+		Grants: []chaos.Grant{
+			{At: time.Millisecond, Subject: "10.0.9.1", Node: "n1", Epoch: 1},
+			{At: 10 * time.Second, Subject: "10.0.9.1", Node: "n2", Epoch: 2},
+			{At: 30 * time.Second, Subject: "10.0.9.1", Node: "n1", Epoch: 3},
+		},
+		Speeches: []chaos.Speech{
+			{At: time.Second, Node: "n1", Addr: "10.0.9.1", Call: "call-1", What: "SIP/2.0 100 Trying"},
+			{At: 12 * time.Second, Node: "n2", Addr: "10.0.9.1", Call: "call-1", What: "SIP/2.0 200 OK"},
+			{At: 40 * time.Second, Node: "n1", Addr: "10.0.9.1", Call: "call-1", What: "BYE"},
+			{At: 40 * time.Second, Node: "n3", Addr: "10.0.0.3", Call: "call-3", What: "OPTIONS"},
+		},
+		Windows: []chaos.Window{{From: 10 * time.Second, To: 13 * time.Second}},
+		Limits:  chaos.Limits{Gap: time.Second, Refusals: []int{402}},
 		TopUps: []chaos.TopUp{
 			{Key: "p1", Account: "client:acme", Amount: billing.Unit, Outcome: chaos.Done},
 			{Key: "p2", Account: "client:acme", Amount: billing.Unit, Outcome: chaos.Unknown},
@@ -105,6 +122,32 @@ func TestCheckersFind(t *testing.T) {
 		{func(h *chaos.History) { h.Finals[1].Hash[3]++ }, "agreement", "n2 at index 9"},
 		{func(h *chaos.History) { h.Finals[1].CDRs[1].Detail = "other" }, "agreement", "record 2 is"},
 		{func(h *chaos.History) { h.Finals[1].Transfers = h.Finals[1].Transfers[:2] }, "agreement", "2 and 3 records"},
+		{func(h *chaos.History) { h.Speeches[0].At = 11 * time.Second }, "one owner", "n1 says \"SIP/2.0 100 Trying\" in call call-1 from 10.0.9.1, which is n2's since 10s (epoch 2)"},
+		{func(h *chaos.History) { h.Speeches[2].At = 29 * time.Second }, "one owner", "which is n2's since 10s"},
+		{func(h *chaos.History) { h.Speeches[0].At = 0 }, "one owner", "which nobody had yet"},
+		{func(h *chaos.History) { h.Grants[1].Epoch = 1 }, "one owner", "belongs to n1 and to n2 in epoch 1"},
+		{func(h *chaos.History) { h.Grants[0].Epoch = 3 }, "one owner", "had epoch 3 at 1ms and 2 at 10s"},
+		{func(h *chaos.History) { h.Calls[0].Cut = true }, "survival", "answered at 2s, was cut at 1m2s"},
+		{func(h *chaos.History) { h.Calls[0].ByeLost = true }, "survival", "its BYE was not answered"},
+		{func(h *chaos.History) { h.Calls[0].Gap = 2 * time.Second }, "media gap", "silent for 2s, want at most 1s"},
+		{func(h *chaos.History) { h.Legs[0].Callee = "99" }, "orphan legs", "nobody called that"},
+		{func(h *chaos.History) { h.Legs[0].Ended = 0 }, "orphan legs", "is still there"},
+		{func(h *chaos.History) { h.Legs[0].Ended = 2 * time.Minute }, "orphan legs", "had been gone since 1m2s"},
+		{func(h *chaos.History) {
+			h.Legs = append(h.Legs, chaos.Leg{ID: "leg-2", Callee: "8613", Answered: 3 * time.Second, Ended: 9 * time.Second})
+		}, "orphan legs", "two callees: legs leg-1 and leg-2"},
+		{func(h *chaos.History) { h.Calls[1].Status = 503 }, "liveness", "failed in peace with 503"},
+		{func(h *chaos.History) {
+			h.Calls[1].Began, h.Calls[1].Heard = 14*time.Second, 15*time.Second
+			h.Limits.Refusals = nil
+		}, "liveness", "failed in peace with 402"},
+		{func(h *chaos.History) {
+			h.Windows[0] = chaos.Window{From: 0, To: 10 * time.Second, Lost: true, Alive: true}
+		}, "minority", "was answered by n1 at 2s"},
+		{func(h *chaos.History) {
+			h.Windows[0] = chaos.Window{From: 0, To: 10 * time.Second, Lost: true, Alive: true}
+			h.Calls[1].Status, h.Calls[1].Heard = 503, 3*time.Second
+		}, "minority", "503 after 2s"},
 	} {
 		h := healthy()
 		tc.plant(&h)

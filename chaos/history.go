@@ -22,9 +22,16 @@ const (
 // since the start of the run.
 type History struct {
 	Calls    []Call
+	Legs     []Leg
 	TopUps   []TopUp
+	Speeches []Speech
+	Grants   []Grant
+	Answers  []Answer
 	Readings []Reading
 	Finals   []Final
+
+	Windows []Window // in which less may be promised, in order of time
+	Limits  Limits
 }
 
 // Call is a call as customer and carrier saw it.
@@ -35,7 +42,12 @@ type Call struct {
 	Answered time.Duration // 200 and ACK seen; 0: never
 	Ended    time.Duration // first BYE was sent; 0: its end was not seen
 	Released time.Duration // the BYE was answered: it had arrived by then; 0: as Ended
+	Heard    time.Duration // the customer's last word: final status or end; 0: not known
 	Status   int           // final status to the customer; 0: none came
+	Callee   string        // called number, if it was called once: joins the call with its legs
+	Cut      bool          // the switch ended it
+	ByeLost  bool          // the customer's BYE was not answered with 200
+	Gap      time.Duration // longest silence between two packets of voice; 0: no voice
 }
 
 // TopUp is a payment that a client asked for.
