@@ -65,6 +65,8 @@ type Call struct {
 	Attempts    []Attempt
 	Owners      []Owner
 	Flags       CallFlags
+	Profile     Profile // of the ingress
+	Line        string  // service address that its Contacts and SDP carry; empty: not told
 }
 
 // CallFlags are properties of a call fixed at its start.
@@ -224,4 +226,6 @@ type CDR struct {
 	Detail       string
 	ChargeSeq    uint64 // transfers; 0: none
 	CostSeq      uint64
+	Link         Hash // of the chain over all records: see Chain
+	At           Time // log time of its writing, which never falls with Seq
 }

@@ -1,9 +1,6 @@
 package fsm
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // gone answers a command about a call that is not live.
 func (s *State) gone(id CallID) Result {
@@ -68,6 +65,27 @@ func (c *Call) dialogs(a, b, media []byte) {
 			*part.now = part.new
 		}
 	}
+}
+
+// updateLegs replaces what has changed in a call's legs. A line is one of the
+// owner's: calls follow their address.
+func (s *State) updateLegs(cmd *Command, b *UpdateLegs) Result {
+	c, r := s.present(b.Call, b.Epoch)
+	if c == nil {
+		return r
+	}
+	if a := s.addresses.get(b.Line); a != nil && (a.Owner != c.Owner || a.Incarnation != c.Incarnation) {
+		return refuse(Conflict, fmt.Sprintf("address %s is served by %s since epoch %d", a.IP, a.Owner, a.Epoch))
+	}
+	c = s.calls.edit(b.Call)
+	c.dialogs(b.DialogA, b.DialogB, b.Media)
+	if b.Line != "" {
+		c.Line = b.Line
+	}
+	if c.Flags&FlagSilent == 0 {
+		c.Alive = max(c.Alive, s.eventTime(cmd, max(c.Started, c.Ringing, c.Answered)))
+	}
+	return Result{Grant: c.grant(min(c.Granted, longestSlice))}
 }
 
 // answerCall starts the charge. One candidate of a call can win; a cancelled
@@ -144,35 +162,4 @@ func (s *State) raise(account string, now, next slice) (slice, error) {
 		a.Balance = held
 	}
 	return next, err
-}
-
-// longestSetup is how long an owner may try to place a call: three minutes of
-// ringing (Timer C) at each of several gateways are none that a caller waits for.
-const longestSetup = 10 * time.Minute
-
-// expireCalls ends those of the owner's calls that have passed their limits.
-func (s *State) expireCalls(cmd *Command, b *ExpireCalls) Result {
-	var n uint64
-	for _, id := range b.Calls {
-		c := s.calls.get(id)
-		if c == nil || c.Owner != cmd.Origin.Node || b.Epoch != 0 && c.Epoch != b.Epoch {
-			continue
-		}
-		e := ending{by: ByServer, node: cmd.Origin.Node, at: s.now}
-		switch {
-		case c.State != CallAnswered && s.now.Sub(c.Started) < longestSetup:
-			continue
-		case c.State != CallAnswered:
-			e.reason, e.status, e.q850 = EndTimeout, 504, 102
-		case c.Granted < c.MaxLength && s.now >= c.Answered.Add(c.Granted):
-			e.reason = EndCredit
-		case s.now >= c.Answered.Add(c.MaxLength):
-			e.reason = EndLimit
-		default:
-			continue
-		}
-		s.finish(c, e)
-		n++
-	}
-	return Result{Count: n}
 }

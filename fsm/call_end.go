@@ -39,6 +39,7 @@ func (s *State) endCall(cmd *Command, b *EndCall) Result {
 		c = s.calls.edit(c.ID)
 		c.Answered = 0
 	}
+	e.last = c.legacy(b, &e, s.now)
 	cdr, fee := s.finish(c, e)
 	return Result{CDR: cdr, Fee: fee}
 }
@@ -55,12 +56,13 @@ type ending struct {
 	mediaB    MediaStats
 	node      NodeID
 	estimated bool
+	last      *Orphan // for the tombstone
 }
 
 // finish settles a call on both sides, writes its CDR and removes it.
 func (s *State) finish(c *Call, e ending) (cdr uint64, fee billing.Amount) {
 	r := c.cdr(e)
-	r.Seq, r.Index = s.head.CDRs+1, s.index
+	r.Seq, r.Index, r.At = s.head.CDRs+1, s.index, s.now
 	a := s.accounts.edit(c.Account)
 	s.release(a, c.Hold)
 	a.Live--
@@ -74,10 +76,9 @@ func (s *State) finish(c *Call, e ending) (cdr uint64, fee billing.Amount) {
 	s.ix.remove(c)
 	s.watchEnd(c, e)
 	s.calls.remove(c.ID)
-	t := tombstone{At: s.now, Fee: r.Fee}
+	t := tombstone{At: s.now, Fee: r.Fee, Last: e.last}
 	if c.Answered != 0 || s.set.RecordZero && (e.by != ByServer || s.set.RecordHangUp) {
-		s.head.CDRs++
-		s.out.CDRs = append(s.out.CDRs, r)
+		s.write(&r)
 		t.CDR = r.Seq
 	}
 	if c.Answered != 0 {
@@ -200,8 +201,7 @@ func (s *State) endedAlready(cmd *Command, b *EndCall) Result {
 // back.
 func (s *State) amend(b *EndCall, was *CDR, at Time) {
 	r := *was
-	s.head.CDRs++
-	r.Seq, r.Index, r.Amends = s.head.CDRs, s.index, was.Seq
+	r.Seq, r.Index, r.At, r.Amends = s.head.CDRs+1, s.index, s.now, was.Seq
 	if was.Amends != 0 {
 		r.Amends = was.Amends
 	}
@@ -215,7 +215,7 @@ func (s *State) amend(b *EndCall, was *CDR, at Time) {
 	s.refund(&r, was)
 	s.recoverLoss(&r, r.Rate.Cost(was.Duration)-was.Fee-(cost-r.Fee))
 	s.reclaim(&r, was)
-	s.out.CDRs = append(s.out.CDRs, r)
+	s.write(&r)
 	t := s.ended.edit(b.Call)
 	t.Final, t.Fee = &r, r.Fee
 }

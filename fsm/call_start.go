@@ -1,13 +1,24 @@
 package fsm
 
 import (
+	"fmt"
 	"time"
 
 	"tandem/billing"
 )
 
+// TriesPerOwner is how many numbers an owner of a call has for its tries of each
+// candidate.
+const TriesPerOwner = maxAddrs
+
 // startCall opens a call, or refuses it. A call that is known already, from a
 // retransmission that another node saw, is answered as it was at first.
+//
+// So the heir of a call that was never heard to ring asks for its plan: with a
+// StartCall of the same id, or by reading the record. It cancels, by their names,
+// what the owners before it may have dialled, and dials anew from Plan.FirstTry
+// on: names that no former owner has used, so that a late answer to one of
+// theirs is told apart (ARCHITECTURE.md, rule 5).
 func (s *State) startCall(cmd *Command, b *StartCall) Result {
 	if c := s.calls.get(b.Call); c != nil {
 		return Result{Code: CallExists, Plan: c.plan(), Grant: c.grant(c.Granted)}
@@ -17,6 +28,11 @@ func (s *State) startCall(cmd *Command, b *StartCall) Result {
 			return Result{Code: t.Code, CDR: t.CDR}
 		}
 		return Result{Code: CallEnded, CDR: t.CDR, Fee: t.Fee}
+	}
+	if a := s.addresses.get(b.Line); a != nil && (a.Owner != cmd.Origin.Node || a.Incarnation != cmd.Origin.Incarnation) {
+		// The address moved while this was under way. Its new owner gets the
+		// caller's next INVITE, and must find nothing here.
+		return refuse(StaleCommand, fmt.Sprintf("address %s is served by %s since epoch %d", a.IP, a.Owner, a.Epoch))
 	}
 	d := s.decide(b)
 	s.countAttempt(d, cmd.Origin.Node, b)
@@ -53,6 +69,7 @@ func (s *State) open(cmd *Command, b *StartCall, d *decision, at Time) *Call {
 		MaxLength: d.maxLength, MediaMode: in.Media, Policy: in.Source, NAT: in.NAT,
 		Started: at, Alive: at, Invite: b.Invite, Offer: b.Offer, CallerMedia: b.MediaAddr,
 		Owners: []Owner{{Node: cmd.Origin.Node, Epoch: 1, Since: s.now}}, Flags: d.flags, Profile: in.Profile,
+		Line: b.Line,
 	})
 	s.enter(c)
 	s.ix.add(c)
@@ -82,11 +99,17 @@ func (c *Call) gateway() string { return c.candidate().Gateway }
 
 func (c *Call) candidate() *Candidate { return &c.Candidates[c.Candidate] }
 
-// plan returns the plan that StartCall gave.
+// plan returns the plan that StartCall gave, for the present owner. When the
+// numbers of tries are used up, nobody may dial any more.
 func (c *Call) plan() *Plan {
+	first, candidates := (c.Epoch-1)*TriesPerOwner, c.Candidates
+	if c.Epoch > 1<<8/TriesPerOwner {
+		first, candidates = 0, nil
+	}
 	return &Plan{
-		Call: c.ID, Epoch: c.Epoch, Ingress: c.Ingress, Account: c.Account, Caller: c.Caller, Callee: c.Callee,
-		Candidates: c.Candidates, Skipped: c.Skipped, MaxDuration: c.MaxLength,
+		FirstTry: uint8(first),
+		Call:     c.ID, Epoch: c.Epoch, Ingress: c.Ingress, Account: c.Account, Caller: c.Caller, Callee: c.Callee,
+		Candidates: candidates, Skipped: c.Skipped, MaxDuration: c.MaxLength,
 		Media: c.MediaMode, Source: c.Policy, NAT: c.NAT, Profile: c.Profile,
 	}
 }
@@ -127,9 +150,8 @@ func (s *State) refuseCall(cmd *Command, b *StartCall, d *decision, at Time) Res
 
 // record writes a CDR and returns its sequence.
 func (s *State) record(r CDR) uint64 {
-	s.head.CDRs++
-	r.Seq, r.Index = s.head.CDRs, s.index
-	s.out.CDRs = append(s.out.CDRs, r)
+	r.Seq, r.Index, r.At = s.head.CDRs+1, s.index, s.now
+	s.write(&r)
 	return r.Seq
 }
 

@@ -16,7 +16,6 @@ const (
 	KindAnswerCall
 	KindExtendCall
 	KindEndCall
-	KindExpireCalls
 	KindBeat
 	KindRefused
 	KindGatewayHealth
@@ -41,6 +40,11 @@ const (
 	KindNodeDown
 	KindRaiseFeatureLevel
 	KindTick
+	KindHandOver
+	KindSetDrain
+	KindRemoveMember
+	KindUpdateLegs
+	KindForgetDays
 )
 
 // Origin says who proposes a command, so that a retry or a duplicate changes
@@ -77,6 +81,8 @@ type StartCall struct {
 	Invite    []byte // what is needed to answer or refuse the caller from any node; opaque
 	Offer     []byte // the caller's SDP; opaque
 	MediaAddr Addr   // signalled media address of the caller, for the CDR; may be zero
+	Identity  Identity
+	Line      string // service address that the INVITE came to, as the text of its IP
 }
 
 // Progress reports the first 18x of a candidate.
@@ -136,13 +142,19 @@ type EndCall struct {
 	Attempts  []Attempt
 	MediaA    MediaStats // received from A
 	MediaB    MediaStats // received from B
+	Told      Legs       // that are known to know, such as by a 200 to our BYE
 }
 
-// ExpireCalls lets an owner end calls of its own that have passed their limits
-// (a decision by the owner, never by time alone). ARCHITECTURE.md, rule 12.
-type ExpireCalls struct {
-	Calls []CallID
-	Epoch Epoch // unused calls of another epoch are skipped
+// UpdateLegs reports what changed in a call without a word about money: a
+// re-INVITE was answered, or the heir of an address that cannot move has invited
+// both legs to its own. Nil and empty fields stay as they are.
+type UpdateLegs struct {
+	Call    CallID
+	Epoch   Epoch
+	Line    string // service address of the owner's
+	DialogA []byte
+	DialogB []byte
+	Media   []byte
 }
 
 // Beat is a node's proof of life for its calls, every 5 s.
@@ -249,7 +261,7 @@ type PutToken struct{ Token Token }
 type DeleteToken struct{ ID string }
 
 // NodeUp announces a new incarnation of a node: the older one is fenced and the
-// epoch of its calls is raised.
+// epoch of its calls and addresses is raised. It ends a drain.
 type NodeUp struct {
 	Node        NodeID
 	Incarnation uint64
@@ -259,13 +271,40 @@ type NodeUp struct {
 	Witness     bool
 }
 
-// NodeDown declares an incarnation dead. Pledges names the members that will
-// never answer that incarnation again; too few are refused.
+// NodeDown declares an incarnation dead and gives all that it owned to one heir.
+// Too few pledges are refused.
 type NodeDown struct {
 	Node        NodeID
 	Incarnation uint64
-	Pledges     []NodeID
+	Pledges     []Pledge
 	Exited      bool // a guard reported the exit: proof without pledges
+}
+
+// HandOver gives a service address and the calls on it to another node. Its
+// present owner proposes it (Origin), after it has stopped serving them. Of an
+// address that cannot move only the calls change their owner. Result.Count says
+// how many calls moved.
+type HandOver struct {
+	IP string
+	To NodeID
+}
+
+// SetDrain lets a node run empty, or ends that: it inherits nothing while
+// another node is there, and nobody hands anything over to it.
+type SetDrain struct {
+	Node   NodeID
+	On     bool
+	By     string // who asks for it
+	Reason string
+}
+
+// RemoveMember forgets a node that is down and owns nothing.
+type RemoveMember struct{ Node NodeID }
+
+// ForgetDays drops the bookkeeping of days whose CDRs and transfers have been
+// deleted, once no node misses any of them.
+type ForgetDays struct {
+	Before int32 // number of the first UTC day that is kept
 }
 
 // RaiseFeatureLevel raises the level once every member can apply it.

@@ -3,7 +3,7 @@ package fsm
 import "tandem/fsm/wire"
 
 // lastKind is the newest kind of command that this binary knows.
-const lastKind = KindTick
+const lastKind = KindForgetDays
 
 // String returns the name of the command's type, as transcripts and errors show
 // it.
@@ -14,7 +14,6 @@ func (k Kind) String() string {
 		KindAnswerCall:        "AnswerCall",
 		KindExtendCall:        "ExtendCall",
 		KindEndCall:           "EndCall",
-		KindExpireCalls:       "ExpireCalls",
 		KindBeat:              "Beat",
 		KindRefused:           "Refused",
 		KindGatewayHealth:     "GatewayHealth",
@@ -39,6 +38,11 @@ func (k Kind) String() string {
 		KindNodeDown:          "NodeDown",
 		KindRaiseFeatureLevel: "RaiseFeatureLevel",
 		KindTick:              "Tick",
+		KindHandOver:          "HandOver",
+		KindSetDrain:          "SetDrain",
+		KindRemoveMember:      "RemoveMember",
+		KindUpdateLegs:        "UpdateLegs",
+		KindForgetDays:        "ForgetDays",
 	}
 	if int(k) < len(names) && k != 0 {
 		return names[k]
@@ -72,8 +76,6 @@ func newBody(k Kind) content {
 		return new(ExtendCall)
 	case KindEndCall:
 		return new(EndCall)
-	case KindExpireCalls:
-		return new(ExpireCalls)
 	case KindBeat:
 		return new(Beat)
 	case KindRefused:
@@ -86,10 +88,20 @@ func newBody(k Kind) content {
 		return new(NodeUp)
 	case KindNodeDown:
 		return new(NodeDown)
+	case KindHandOver:
+		return new(HandOver)
+	case KindSetDrain:
+		return new(SetDrain)
+	case KindRemoveMember:
+		return new(RemoveMember)
 	case KindRaiseFeatureLevel:
 		return new(RaiseFeatureLevel)
 	case KindTick:
 		return new(Tick)
+	case KindUpdateLegs:
+		return new(UpdateLegs)
+	case KindForgetDays:
+		return new(ForgetDays)
 	}
 	return newSetting(k)
 }
@@ -147,9 +159,6 @@ func (*ExtendCall) Kind() Kind { return KindExtendCall }
 
 // Kind returns [KindEndCall].
 func (*EndCall) Kind() Kind { return KindEndCall }
-
-// Kind returns [KindExpireCalls].
-func (*ExpireCalls) Kind() Kind { return KindExpireCalls }
 
 // Kind returns [KindBeat].
 func (*Beat) Kind() Kind { return KindBeat }

@@ -53,6 +53,8 @@ func (l *Call) fields(c *wire.Codec) {
 	if c.Decoding() {
 		l.Flags = CallFlags(flags)
 	}
+	l.Profile.fields(c)
+	name(c, &l.Line)
 }
 
 func (o *Owner) fields(c *wire.Codec) {
@@ -104,6 +106,8 @@ func (r *CDR) fields(c *wire.Codec) {
 	detail(c, &r.Detail)
 	c.Uint(&r.ChargeSeq)
 	c.Uint(&r.CostSeq)
+	c.Fixed(r.Link[:])
+	wire.Int(c, &r.At)
 }
 
 func (r *CDR) parties(c *wire.Codec) {

@@ -12,6 +12,8 @@ func (b *StartCall) fields(c *wire.Codec) {
 	c.Bytes(&b.Invite, MaxInvite)
 	c.Bytes(&b.Offer, MaxSDP)
 	b.MediaAddr.fields(c)
+	b.Identity.fields(c)
+	name(c, &b.Line)
 }
 
 func (b *Progress) fields(c *wire.Codec) {
@@ -56,11 +58,7 @@ func (b *EndCall) fields(c *wire.Codec) {
 	wire.Slice(c, &b.Attempts, maxAttempts, each[Attempt])
 	b.MediaA.fields(c)
 	b.MediaB.fields(c)
-}
-
-func (b *ExpireCalls) fields(c *wire.Codec) {
-	wire.Slice(c, &b.Calls, maxCallIDs, callID)
-	wire.Uint(c, &b.Epoch)
+	wire.Enum(c, &b.Told, bothLegs)
 }
 
 func (b *Beat) fields(c *wire.Codec) { wire.Slice(c, &b.Silent, maxCallIDs, callID) }
@@ -147,7 +145,7 @@ func (b *NodeUp) fields(c *wire.Codec) {
 func (b *NodeDown) fields(c *wire.Codec) {
 	node(c, &b.Node)
 	c.Uint(&b.Incarnation)
-	wire.Slice(c, &b.Pledges, maxMembers, node)
+	wire.Slice(c, &b.Pledges, maxMembers, each[Pledge])
 	c.Bool(&b.Exited)
 }
 

@@ -67,6 +67,7 @@ func (g *MappingGateway) fields(c *wire.Codec) {
 	name(c, &g.RateTable)
 	c.U32(&g.Live)
 	c.Uint(&g.CallsTotal)
+	g.Profile.fields(c)
 }
 
 func (g *RoutingGateway) fields(c *wire.Codec) {
@@ -98,6 +99,10 @@ func (g *RoutingGateway) fields(c *wire.Codec) {
 	memo(c, &g.OutReason)
 	wire.Int(c, &g.SecondWindow)
 	c.U32(&g.SecondCalls)
+	wire.Enum(c, &g.Media, MediaMustOn)
+	g.Check.fields(c)
+	c.Bool(&g.NoCheck)
+	g.Profile.fields(c)
 }
 
 func (t *RateTable) fields(c *wire.Codec) {
@@ -152,24 +157,6 @@ func (t *Token) fields(c *wire.Codec) {
 	name(c, &t.Role)
 	wire.Int(c, &t.Expires)
 	wire.Int(c, &t.Created)
-}
-
-func (a *ServiceAddress) fields(c *wire.Codec) {
-	name(c, &a.IP)
-	name(c, &a.Public)
-}
-
-func (m *Member) fields(c *wire.Codec) {
-	node(c, &m.Node)
-	c.Uint(&m.Incarnation)
-	c.Bool(&m.Up)
-	c.Bool(&m.Witness)
-	c.U16(&m.Level)
-	name(c, &m.Version)
-	wire.Slice(c, &m.Addresses, maxAddrs, each[ServiceAddress])
-	wire.Int(c, &m.Since)
-	wire.Int(c, &m.LastBeat)
-	c.Uint(&m.Low)
 }
 
 func (t *Transfer) fields(c *wire.Codec) {

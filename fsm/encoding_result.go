@@ -35,6 +35,8 @@ func (p *Plan) fields(c *wire.Codec) {
 	wire.Enum(c, &p.Media, MediaMustOn)
 	wire.Enum(c, &p.Source, SourceAny)
 	c.Bool(&p.NAT)
+	p.Profile.fields(c)
+	c.U8(&p.FirstTry)
 }
 
 func (d *Candidate) fields(c *wire.Codec) {
@@ -55,6 +57,8 @@ func (d *Candidate) fields(c *wire.Codec) {
 	wire.Enum(c, &d.Source, SourceAny)
 	c.Bool(&d.NAT)
 	wire.Int(c, &d.Limit)
+	wire.Enum(c, &d.Media, MediaMustOn)
+	d.Profile.fields(c)
 }
 
 func (s *Skip) fields(c *wire.Codec) {

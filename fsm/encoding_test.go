@@ -23,7 +23,7 @@ func records() []fielder {
 		new(Account), new(MappingGateway), new(RoutingGateway), new(RateTable), new(RateRow), new(Block),
 		new(NumberList), new(Token), new(Member), new(Transfer), new(Call), new(CDR), new(Attempt), new(Owner),
 		new(MediaStats), new(Result), new(Plan), new(Grant), new(Candidate), new(Skip), new(Addr), new(Prefix),
-		new(Origin), new(NumberRules), new(Transform), new(ServiceAddress),
+		new(Origin), new(NumberRules), new(Transform), new(ServiceAddress), new(Address), new(Pledge), new(Orphan), new(Day), new(Profile), new(Identity),
 	}
 }
 
@@ -221,7 +221,7 @@ func TestDamage(t *testing.T) {
 	}{
 		{"empty", AppendEntry(nil, 1, [][]byte{nil}), wire.ErrTruncated, "command 1 of 1: decode command: 0 bytes: truncated"},
 		{"kind", AppendEntry(nil, 1, [][]byte{good, change(head+1, 99)}), ErrKind,
-			"command 2 of 2: decode command: kind 99, known are 1 to 30: unknown kind of command"},
+			"command 2 of 2: decode command: kind 99, known are 1 to 34: unknown kind of command"},
 		{"version", AppendEntry(nil, 1, [][]byte{change(head, 9)}), wire.ErrVersion,
 			"command 1 of 1: decode command: version 9, known are 1 to 1: unknown version"},
 		{"short", AppendEntry(nil, 1, [][]byte{good[:len(good)-3]}), wire.ErrTruncated, "command 1 of 1: decode TopUp: byte "},
@@ -260,7 +260,7 @@ func TestBounds(t *testing.T) {
 		{&StartCall{Caller: long}, "encode StartCall: byte"},
 		{&StartCall{Offer: []byte(long)}, "length 100000 above 8192: too long"},
 		{&TopUp{Memo: long}, "encode TopUp"},
-		{&ExpireCalls{Calls: make([]CallID, maxCallIDs+1)}, "encode ExpireCalls"},
+		{&Beat{Silent: make([]CallID, maxCallIDs+1)}, "encode Beat"},
 		{&EndCall{Reason: EndOverload + 1}, "encode EndCall"},
 		{nil, "encode command <nil>"},
 	} {

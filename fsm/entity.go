@@ -107,6 +107,7 @@ type MappingGateway struct {
 	RateTable  string // overrides the account's; empty: the account's
 	Live       uint32
 	CallsTotal uint64
+	Profile    Profile
 }
 
 // PrefixMode says whether shorter prefixes are tried when the gateways of the
@@ -149,6 +150,10 @@ type RoutingGateway struct {
 	OutReason    string
 	SecondWindow Time
 	SecondCalls  uint32
+	Media        MediaMode // of its leg (F177)
+	Check        Addr      // where OPTIONS go instead of Addrs (F109); zero: there
+	NoCheck      bool      // it is never checked
+	Profile      Profile
 }
 
 // RateTable is a price list; versions hold the rates.
@@ -219,26 +224,6 @@ type Token struct {
 	Role    string   // viewer, operator, billing, routing, admin
 	Expires Time
 	Created Time
-}
-
-// ServiceAddress is an address that a node's Contacts and SDP carry.
-type ServiceAddress struct {
-	IP     string
-	Public string
-}
-
-// Member is a node as the state machine knows it.
-type Member struct {
-	Node        NodeID
-	Incarnation uint64
-	Up          bool
-	Witness     bool
-	Level       uint16
-	Version     string
-	Addresses   []ServiceAddress // its own
-	Since       Time
-	LastBeat    Time
-	Low         uint64 // idempotency window
 }
 
 // Transfer is one movement of money between two ledger accounts

@@ -21,7 +21,7 @@ type indexes struct {
 	rates      map[versionKey]*Rates
 	rateRows   int
 	listed     int // numbers in all lists
-	owned      map[NodeID]int
+	owned      callSets
 	silent     callSets
 	lastGrants map[string]int // live calls of an account whose grant is the last
 	ended      agenda[dueKey[CallID], struct{}]
@@ -48,7 +48,7 @@ func (s *State) reindex() {
 		plansIn:    map[string]plans{},
 		plansOut:   map[string]plans{},
 		rates:      map[versionKey]*Rates{},
-		owned:      map[NodeID]int{},
+		owned:      callSets{},
 		silent:     callSets{},
 		lastGrants: map[string]int{},
 		keysOf:     map[string]*agenda[dueKey[string], struct{}]{},
@@ -86,7 +86,7 @@ func mustCompile(r *NumberRules, sent bool) plans {
 
 // add enters a live call; remove takes it out, and has to see it as add did.
 func (x *indexes) add(c *Call) {
-	x.owned[c.Owner]++
+	x.owned.add(c.Owner, c.ID)
 	if c.LastGrant {
 		x.lastGrants[c.Account]++
 	}
@@ -96,7 +96,7 @@ func (x *indexes) add(c *Call) {
 }
 
 func (x *indexes) remove(c *Call) {
-	decrement(x.owned, c.Owner)
+	x.owned.remove(c.Owner, c.ID)
 	if c.LastGrant {
 		decrement(x.lastGrants, c.Account)
 	}

@@ -26,7 +26,6 @@ var lines = []string{
 	"end {call} node={node} how=decision by=server reason={reason}",
 	"end {call} node={node} how=void",
 	"end {call} node={node} epoch={small}",
-	"expire {call} node={node}",
 	"beat node={node} silent={call},{call}",
 	"beat node={node}",
 	"refused count={small} node={node} reason={reason}",

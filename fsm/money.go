@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"fmt"
 
 	"tandem/billing"
@@ -41,6 +42,8 @@ func (s *State) transfer(t Transfer, debit, credit *billing.Balance) (uint64, er
 	*debit, *credit = from, to
 	s.head.Transfers++
 	t.Seq, t.At, t.Index = s.head.Transfers, s.now, s.index
+	d := s.today()
+	d.FirstTransfer, d.LastTransfer = cmp.Or(d.FirstTransfer, t.Seq), t.Seq
 	s.out.Transfers = append(s.out.Transfers, t)
 	return t.Seq, nil
 }

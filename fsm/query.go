@@ -147,6 +147,20 @@ func (s *State) Member(id NodeID) (Member, bool) { return one(s.members, id) }
 // Members returns all nodes that ever were up, by name.
 func (s *State) Members() []Member { return s.members.page(nil, maxMembers, nil) }
 
+// Address returns a service address.
+func (s *State) Address(ip string) (Address, bool) { return one(s.addresses, ip) }
+
+// Addresses returns all service addresses, in order of their names.
+func (s *State) Addresses() []Address { return s.addresses.page(nil, maxAddresses, nil) }
+
+// OwnedAddresses returns the addresses that a node's process has to serve, in
+// order of their names.
+func (s *State) OwnedAddresses(n NodeID, incarnation uint64) []Address {
+	return s.addresses.page(nil, maxAddresses, func(a *Address) bool {
+		return a.Owner == n && a.Incarnation == incarnation
+	})
+}
+
 // Call returns a live call.
 func (s *State) Call(id CallID) (Call, bool) { return one(s.calls, id) }
 
@@ -175,14 +189,7 @@ func (s *State) Calls(f CallFilter, after CallID, limit int) []Call {
 // OwnedCalls returns the ids of all live calls of a node's incarnation, in
 // order: what that node has to serve.
 func (s *State) OwnedCalls(n NodeID, incarnation uint64) []CallID {
-	out := make([]CallID, 0, s.ix.owned[n])
-	s.calls.each(func(id CallID, c *Call) {
-		if c.Owner == n && c.Incarnation == incarnation {
-			out = append(out, id)
-		}
-	})
-	slices.SortFunc(out, CallID.compare)
-	return out
+	return slices.DeleteFunc(s.ix.owned.of(n), func(id CallID) bool { return s.calls.get(id).Incarnation != incarnation })
 }
 
 // Grant returns what the owner of a live call may do with its present hold.

@@ -84,6 +84,11 @@ type Plan struct {
 	Media       MediaMode
 	Source      SourcePolicy // of the ingress
 	NAT         bool
+	Profile     Profile // of the ingress
+	// FirstTry is the first number of a try that no former owner of the call can
+	// have used; an owner numbers its tries of a candidate up to TriesPerOwner-1
+	// above it.
+	FirstTry uint8
 }
 
 // Candidate is one routing gateway to try.
@@ -105,6 +110,8 @@ type Candidate struct {
 	Source     SourcePolicy
 	NAT        bool
 	Limit      time.Duration // conversation limit (F115); 0: none
+	Media      MediaMode
+	Profile    Profile
 }
 
 // Skip is a gateway that was not chosen, and why.
@@ -126,6 +133,8 @@ const (
 	EventConfig // gateways, accounts, lists, parameters changed: refresh local views
 	EventMember // NodeUp, NodeDown
 	EventRates  // ID, Version: chunks are complete (build the index) or active
+	// EventAddress: the service address ID has a new owner, Node; empty: nobody.
+	EventAddress
 )
 
 // Event is a consequence of Apply that concerns what nodes serve.

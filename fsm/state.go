@@ -40,24 +40,26 @@ type State struct {
 	now   Time // of the entry that is being applied
 	out   Applied
 
-	accounts *table[string, Account]
-	houses   *table[houseKey, billing.Balance]
-	mappings *table[string, MappingGateway]
-	routings *table[string, RoutingGateway]
-	prices   *table[string, RateTable]
-	versions *table[versionKey, rateVersion]
-	chunks   *table[chunkKey, rateChunk]
-	lists    *table[string, NumberList]
-	blocks   *table[fraud.Key, Block]
-	windows  *table[fraud.Key, fraud.Window]
-	params   *table[string, parameter]
-	tokens   *table[string, Token]
-	members  *table[NodeID, Member]
-	calls    *table[CallID, Call]
-	ended    *table[CallID, tombstone]
-	results  *table[resultKey, Result]
-	keys     *table[string, adminResult]
-	tables   []shelf // all of them, in order of their kinds
+	accounts  *table[string, Account]
+	houses    *table[houseKey, billing.Balance]
+	mappings  *table[string, MappingGateway]
+	routings  *table[string, RoutingGateway]
+	prices    *table[string, RateTable]
+	versions  *table[versionKey, rateVersion]
+	chunks    *table[chunkKey, rateChunk]
+	lists     *table[string, NumberList]
+	blocks    *table[fraud.Key, Block]
+	windows   *table[fraud.Key, fraud.Window]
+	params    *table[string, parameter]
+	tokens    *table[string, Token]
+	members   *table[NodeID, Member]
+	calls     *table[CallID, Call]
+	ended     *table[CallID, tombstone]
+	results   *table[resultKey, Result]
+	keys      *table[string, adminResult]
+	addresses *table[string, Address]
+	days      *table[int32, Day]
+	tables    []shelf // all of them, in order of their kinds
 
 	ix          indexes
 	set         Params // as params has them
@@ -77,6 +79,9 @@ type header struct {
 	Level     uint16
 	CDRs      uint64 // sequence of the last one
 	Transfers uint64
+	Link      Hash  // of the last CDR
+	Horizon   int32 // first UTC day whose rows are kept
+	Forgotten Hash  // link of the last CDR before that
 }
 
 // shelf is a table without its types.
@@ -131,7 +136,9 @@ type tombstone struct {
 	Code  Code // of StartCall: OK, or its refusal
 	CDR   uint64
 	Fee   billing.Amount
-	Final *CDR // of an answered call, as amended last: a late fact may correct it; never changed
+	Final *CDR    // of an answered call, as amended last: a late fact may correct it; never changed
+	Last  *Orphan // what telling its legs takes; nil: they know, or nothing was dialled; never changed
+	Left  bool    // its owner has died since: Last names the heir
 }
 
 // New returns an empty state.

@@ -166,8 +166,8 @@ func (s *State) body(cmd *Command) Result {
 		return s.extendCall(cmd, b)
 	case *EndCall:
 		return s.endCall(cmd, b)
-	case *ExpireCalls:
-		return s.expireCalls(cmd, b)
+	case *UpdateLegs:
+		return s.updateLegs(cmd, b)
 	case *Beat:
 		return s.beat(cmd, b)
 	case *Refused:
@@ -176,6 +176,14 @@ func (s *State) body(cmd *Command) Result {
 		return s.gatewayHealth(b)
 	case *NodeDown:
 		return s.nodeDown(b)
+	case *HandOver:
+		return s.handOver(cmd, b)
+	case *SetDrain:
+		return s.setDrain(b)
+	case *RemoveMember:
+		return s.removeMember(b.Node)
+	case *ForgetDays:
+		return s.forgetDays(b)
 	case *RaiseFeatureLevel:
 		return s.raiseLevel(b)
 	case *Tick:

@@ -33,6 +33,8 @@ const (
 	recordEnded
 	recordResult
 	recordAdminKey
+	recordAddress
+	recordDay
 	recordEnd // closes a snapshot: a stream that was cut is not complete without it
 )
 
@@ -82,9 +84,15 @@ func (s *State) build() {
 		kind: recordAdminKey, value: (*adminResult).fields, order: strings.Compare,
 		key: func(k *string, c *wire.Codec) { c.String(k, maxKey) },
 	})
+	s.addresses = newTable(text(recordAddress, (*Address).fields))
+	s.days = newTable(shape[int32, Day]{
+		kind: recordDay, value: (*Day).fields, order: cmp.Compare[int32],
+		key: func(n *int32, c *wire.Codec) { i32(c, n) },
+	})
 	s.tables = []shelf{
 		s.accounts, s.houses, s.mappings, s.routings, s.prices, s.versions, s.chunks, s.lists, s.blocks,
 		s.windows, s.params, s.tokens, s.members, s.calls, s.ended, s.results, s.keys,
+		s.addresses, s.days,
 	}
 }
 
@@ -106,6 +114,9 @@ func (h *header) fields(c *wire.Codec) {
 	c.U16(&h.Level)
 	c.Uint(&h.CDRs)
 	c.Uint(&h.Transfers)
+	c.Fixed(h.Link[:])
+	i32(c, &h.Horizon)
+	c.Fixed(h.Forgotten[:])
 }
 
 func (k *houseKey) fields(c *wire.Codec) {
@@ -139,4 +150,6 @@ func (t *tombstone) fields(c *wire.Codec) {
 	c.Uint(&t.CDR)
 	wire.Int(c, &t.Fee)
 	wire.Optional(c, &t.Final, each)
+	wire.Optional(c, &t.Last, each)
+	c.Bool(&t.Left)
 }

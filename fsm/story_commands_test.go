@@ -20,7 +20,12 @@ var commands = map[string]func(*story, words) fsm.Body{
 		n := fsm.NodeID(w.at(1))
 		b := &fsm.NodeDown{Node: n, Incarnation: w.number("of", p.incs[n]), Exited: w.has("exited")}
 		for _, m := range w.many("pledges") {
-			b.Pledges = append(b.Pledges, fsm.NodeID(m))
+			node, of, _ := strings.Cut(m, "#")
+			p := fsm.Pledge{Node: fsm.NodeID(node), Incarnation: p.incs[fsm.NodeID(node)]}
+			if of != "" {
+				p.Incarnation = uint64(atoi(w, of))
+			}
+			b.Pledges = append(b.Pledges, p)
 		}
 		return b
 	},
@@ -101,9 +106,6 @@ var commands = map[string]func(*story, words) fsm.Body{
 			How:    map[string]fsm.EndKind{"fact": fsm.EndFact, "decision": fsm.EndDecision, "void": fsm.EndVoid}[w.text("how", "fact")],
 			Reason: reason(w.text("reason", "normal")),
 		}
-	},
-	"expire": func(p *story, w words) fsm.Body {
-		return &fsm.ExpireCalls{Calls: []fsm.CallID{call(w.at(1))}, Epoch: p.epoch(w)}
 	},
 	"beat": func(_ *story, w words) fsm.Body {
 		b := &fsm.Beat{}
