@@ -60,7 +60,7 @@ func (c *Call) open(now time.Time, ev invite) {
 func (c *Call) read(req *sip.Request) (*fsm.StartCall, int) {
 	start := &fsm.StartCall{
 		Call: c.id, Source: fsmAddr(req.Source.Addr), SourceVia: strings.ToLower(req.Source.Transport.String()),
-		SIPCallID: req.CallID, Caller: callerOf(req), Callee: calleeOf(req),
+		SIPCallID: req.CallID, Caller: callerOf(req), Callee: calleeOf(req), Line: c.line.ip.String(),
 	}
 	switch {
 	case req.MaxForwards < 2: // one hop is ours
