@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -141,11 +142,16 @@ func (s *State) handOver(cmd *Command, b *HandOver) Result {
 	}
 	if a.Move != MoveReinvite {
 		if a.Owner != from.Node || a.Incarnation != from.Incarnation {
-			return refuse(StaleEpoch, fmt.Sprintf("address %s is served by %s, incarnation %d", b.IP, a.Owner, a.Incarnation))
+			return refuse(StaleEpoch, a.served())
 		}
 		s.serve(s.addresses.edit(b.IP), to.Node, to.Incarnation)
 	}
 	n := s.move(from.Node, to, func(c *Call) bool { return c.Line == b.IP })
 	s.sweepAddresses()
 	return Result{Count: uint64(n)}
+}
+
+// served says who serves an address.
+func (a *Address) served() string {
+	return fmt.Sprintf("address %s is served by %s since epoch %d", a.IP, cmp.Or(string(a.Owner), "nobody"), a.Epoch)
 }

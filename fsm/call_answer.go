@@ -75,7 +75,7 @@ func (s *State) updateLegs(cmd *Command, b *UpdateLegs) Result {
 		return r
 	}
 	if a := s.addresses.get(b.Line); a != nil && (a.Owner != c.Owner || a.Incarnation != c.Incarnation) {
-		return refuse(Conflict, fmt.Sprintf("address %s is served by %s since epoch %d", a.IP, a.Owner, a.Epoch))
+		return refuse(Conflict, a.served())
 	}
 	c = s.calls.edit(b.Call)
 	c.dialogs(b.DialogA, b.DialogB, b.Media)

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"fmt"
 	"time"
 
 	"tandem/billing"
@@ -32,7 +31,7 @@ func (s *State) startCall(cmd *Command, b *StartCall) Result {
 	if a := s.addresses.get(b.Line); a != nil && (a.Owner != cmd.Origin.Node || a.Incarnation != cmd.Origin.Incarnation) {
 		// The address moved while this was under way. Its new owner gets the
 		// caller's next INVITE, and must find nothing here.
-		return refuse(StaleCommand, fmt.Sprintf("address %s is served by %s since epoch %d", a.IP, a.Owner, a.Epoch))
+		return refuse(StaleCommand, a.served())
 	}
 	d := s.decide(b)
 	s.countAttempt(d, cmd.Origin.Node, b)

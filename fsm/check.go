@@ -12,8 +12,8 @@ var ErrInvariant = errors.New("broken invariant")
 
 // Check verifies what has to hold at every index: in each currency all balances
 // sum up to zero; what accounts hold is the sum of their live calls' holds;
-// counters of live calls are right; and no account that may not owe has less
-// than nothing available. Its cost is that of the whole state: it is for tests,
+// counters of live calls are right; no account that may not owe has less than
+// nothing available; and addresses are served by members. Its cost is that of the whole state: it is for tests,
 // checkers and restores.
 func (s *State) Check() error {
 	if err := s.checkSums(); err != nil {
@@ -27,7 +27,23 @@ func (s *State) Check() error {
 		ingresses[c.Ingress]++
 		egresses[c.gateway()]++
 	})
-	return errors.Join(s.checkAccounts(held, accounts), s.checkGateways(ingresses, egresses))
+	return errors.Join(s.checkAccounts(held, accounts), s.checkGateways(ingresses, egresses), s.checkAddressOwners())
+}
+
+// checkAddressOwners verifies that each address is served by a process that the
+// members know, or by nobody.
+func (s *State) checkAddressOwners() error {
+	first := ""
+	s.addresses.each(func(ip string, a *Address) {
+		m := s.members.get(a.Owner)
+		if a.Owner != "" && (m == nil || m.Incarnation != a.Incarnation) {
+			first = earlier(first, fmt.Sprintf("address %s is served by %s#%d, which there is not", ip, a.Owner, a.Incarnation))
+		}
+	})
+	if first != "" {
+		return fmt.Errorf("%s: %w", first, ErrInvariant)
+	}
+	return nil
 }
 
 func (s *State) checkSums() error {
@@ -139,6 +155,16 @@ func (s *State) verify() error {
 	for _, id := range s.accounts.keys() {
 		if s.accounts.get(id).ID != id {
 			bad("account %s", id)
+		}
+	}
+	for _, ip := range s.addresses.keys() {
+		if s.addresses.get(ip).IP != ip {
+			bad("address %s", ip)
+		}
+	}
+	for _, id := range s.ended.keys() {
+		if t := s.ended.get(id); t.Left && t.Last == nil || t.Last != nil && (t.Last.Call.ID != id || int(t.Last.Call.Candidate) >= len(t.Last.Call.Candidates)) {
+			bad("ended call %x", id)
 		}
 	}
 	for _, k := range s.versions.keys() {

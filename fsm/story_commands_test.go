@@ -11,10 +11,14 @@ import (
 var commands = map[string]func(*story, words) fsm.Body{
 	"node": func(p *story, w words) fsm.Body {
 		n := fsm.NodeID(w.at(1))
-		return &fsm.NodeUp{
+		b := &fsm.NodeUp{
 			Node: n, Incarnation: w.number("inc", p.incs[n]+1), Level: uint16(w.number("level", 1)),
 			Version: "0.1", Witness: w.has("witness"),
 		}
+		for _, ip := range w.many("at") {
+			b.Addresses = append(b.Addresses, fsm.ServiceAddress{IP: ip, Move: w.text("move", "")})
+		}
+		return b
 	},
 	"down": func(p *story, w words) fsm.Body {
 		n := fsm.NodeID(w.at(1))
@@ -28,6 +32,17 @@ var commands = map[string]func(*story, words) fsm.Body{
 			b.Pledges = append(b.Pledges, p)
 		}
 		return b
+	},
+	"handover": func(_ *story, w words) fsm.Body {
+		return &fsm.HandOver{IP: w.at(1), To: fsm.NodeID(w.text("to", ""))}
+	},
+	"drain": func(_ *story, w words) fsm.Body {
+		return &fsm.SetDrain{Node: fsm.NodeID(w.at(1)), On: true, By: w.text("by", ""), Reason: w.text("reason", "")}
+	},
+	"undrain": func(_ *story, w words) fsm.Body { return &fsm.SetDrain{Node: fsm.NodeID(w.at(1))} },
+	"remove":  func(_ *story, w words) fsm.Body { return &fsm.RemoveMember{Node: fsm.NodeID(w.at(1))} },
+	"forget": func(p *story, w words) fsm.Body {
+		return &fsm.ForgetDays{Before: fsm.DayOf(p.start) + int32(w.number("day", 0))}
 	},
 	"account": func(p *story, w words) fsm.Body { return &fsm.PutAccount{Account: p.account(w, fsm.Client)} },
 	"vendor":  func(p *story, w words) fsm.Body { return &fsm.PutAccount{Account: p.account(w, fsm.Vendor)} },
@@ -88,6 +103,7 @@ var commands = map[string]func(*story, words) fsm.Body{
 		return &fsm.StartCall{
 			Call: call(w.at(1)), Source: w.addr("from", "192.0.2.10:5060"), SourceVia: "udp",
 			Caller: w.text("caller", "442079460001"), Callee: w.text("callee", "4915112345"), SIPCallID: w.at(1) + "@caller",
+			Line: w.text("line", ""),
 		}
 	},
 	"ring": func(p *story, w words) fsm.Body {
@@ -105,7 +121,11 @@ var commands = map[string]func(*story, words) fsm.Body{
 			Call: call(w.at(1)), Epoch: p.epoch(w), By: parties[w.text("by", "caller")], SIPStatus: uint16(w.number("status", 0)),
 			How:    map[string]fsm.EndKind{"fact": fsm.EndFact, "decision": fsm.EndDecision, "void": fsm.EndVoid}[w.text("how", "fact")],
 			Reason: reason(w.text("reason", "normal")),
+			Told:   map[string]fsm.Legs{"a": fsm.LegA, "b": fsm.LegB, "both": fsm.LegA | fsm.LegB}[w.text("told", "")],
 		}
+	},
+	"legs": func(p *story, w words) fsm.Body {
+		return &fsm.UpdateLegs{Call: call(w.at(1)), Epoch: p.epoch(w), Line: w.text("line", "")}
 	},
 	"beat": func(_ *story, w words) fsm.Body {
 		b := &fsm.Beat{}

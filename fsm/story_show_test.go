@@ -2,6 +2,7 @@ package fsm_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,15 +58,50 @@ var shows = map[string]func(*story, words) string{
 	"calls": func(p *story, _ words) string {
 		var b strings.Builder
 		for _, c := range p.state.Calls(fsm.CallFilter{}, fsm.CallID{}, 0) {
+			owner := string(c.Owner)
+			if c.Line != "" {
+				owner = c.Line + " of " + owner
+			}
 			fmt.Fprintf(&b, "%s: %s, %s of %s, epoch %d at %s#%d, held %s for %s\n",
-				callName(c.ID), c.State, c.Caller, c.Account, c.Epoch, c.Owner, c.Incarnation, c.Hold, c.Granted)
+				callName(c.ID), c.State, c.Caller, c.Account, c.Epoch, owner, c.Incarnation, c.Hold, c.Granted)
 		}
 		return b.String()
 	},
 	"members": func(p *story, _ words) string {
 		var b strings.Builder
 		for _, m := range p.state.Members() {
-			fmt.Fprintf(&b, "%s: incarnation %d, up %t\n", m.Node, m.Incarnation, m.Up)
+			fmt.Fprintf(&b, "%s: incarnation %d, up %t", m.Node, m.Incarnation, m.Up)
+			if m.Draining {
+				fmt.Fprintf(&b, ", drained by %q for %q", m.DrainBy, m.DrainReason)
+			}
+			b.WriteString("\n")
+		}
+		return b.String()
+	},
+	"addresses": func(p *story, _ words) string {
+		var b strings.Builder
+		for _, a := range p.state.Addresses() {
+			fmt.Fprintf(&b, "%s (%s) of %s: epoch %d, ", a.IP, a.Move, cmp.Or(a.Home, "nobody"), a.Epoch)
+			if a.Owner == "" {
+				b.WriteString("served by nobody\n")
+				continue
+			}
+			fmt.Fprintf(&b, "served by %s#%d\n", a.Owner, a.Incarnation)
+		}
+		return b.String()
+	},
+	"orphans": func(p *story, w words) string {
+		var b strings.Builder
+		n := fsm.NodeID(w.at(1))
+		for _, o := range p.state.Orphans(n, p.incs[n]) {
+			c := o.Call
+			fmt.Fprintf(&b, "%s ended %s as %s, %s %d: epoch %d at %s of %s#%d", callName(c.ID), p.since(o.Ended), c.State, o.Reason, o.Status, c.Epoch, c.Line, c.Owner, c.Incarnation)
+			for leg, name := range map[fsm.Legs]string{fsm.LegA: "the caller", fsm.LegB: "the callee"} {
+				if o.Told&leg != 0 {
+					b.WriteString(", " + name + " knows")
+				}
+			}
+			b.WriteString("\n")
 		}
 		return b.String()
 	},
@@ -219,6 +255,8 @@ func eventText(e *fsm.Event) string {
 		return "number " + e.ID + " is unblocked"
 	case fsm.EventMember:
 		return "member " + string(e.Node)
+	case fsm.EventAddress:
+		return "address " + e.ID + " goes to " + cmp.Or(string(e.Node), "nobody")
 	case fsm.EventRates:
 		return fmt.Sprintf("rates %s version %d", e.ID, e.Version)
 	}

@@ -286,6 +286,9 @@ func (p *story) result(r *fsm.Result) string {
 	}
 	b.WriteString("\n")
 	if r.Plan != nil {
+		if r.Plan.FirstTry != 0 {
+			fmt.Fprintf(&b, "  tries from %d\n", r.Plan.FirstTry)
+		}
 		for i, c := range r.Plan.Candidates {
 			fmt.Fprintf(&b, "  %d %s: %s -> %s by %q\n", i, c.Gateway, c.Caller, c.Callee, c.Prefix)
 		}
