@@ -42,6 +42,7 @@ const (
 	forUpdate         // re-INVITE or UPDATE with SDP, passed through
 	forInfo           // passed through
 	forProbe          // OPTIONS: is anybody there?
+	forMove           // re-INVITE of a displaced call
 )
 
 // ask sends a request inside a dialog; its outcome comes back as a reply.
@@ -62,6 +63,10 @@ type store struct {
 	body  fsm.Body
 	since time.Time
 }
+
+// retire keeps a relay session going for a while that the call has left to its new
+// owner, and closes it then.
+type retire struct{ session *media.Session }
 
 // report tells the node of a call that was refused without the state machine.
 type report struct{ refused fsm.Refused }

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -25,6 +26,9 @@ const (
 	// probeSilence without RTP makes a call with two silent legs dead. All in all
 	// its money is free again after less than 100 s.
 	probeSilence = 30 * time.Second
+	// probeAgain is the pause before a leg that was silent is asked anew, while the
+	// other one lives.
+	probeAgain = 30 * time.Second
 )
 
 // probe is what the probes of an adopted call have found.
@@ -34,25 +38,35 @@ type probe struct {
 	alive [2]bool
 }
 
+// errNotHere says that a call's service address is not open on this node: it is
+// about to come, or to go, and the calls on it are adopted or dropped with it.
+var errNotHere = errors.New("service address is not here")
+
 // fromRecord makes the call of a record as far as the record goes; the adopted
-// event then brings it to life. line finds a service address, nil if it is not here.
-func fromRecord(rec fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, error) {
-	ip, invite, err := readInvite(rec.Invite)
+// event then brings it to life. line finds what serves an address, nil if nothing
+// here does.
+func fromRecord(rec *fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, error) {
+	r, err := readInvite(rec.Invite)
 	if err != nil {
 		return nil, err
 	}
+	ip := r.line
+	if at, err := netip.ParseAddr(rec.Line); err == nil {
+		ip = at // a call that has left the address of its INVITE
+	}
 	l := line(ip)
-	if l == nil || l.endpoint.Load() == nil {
-		return nil, fmt.Errorf("service address %s is not here", ip)
+	if l == nil {
+		return nil, fmt.Errorf("%w: %s", errNotHere, ip)
 	}
 	c := newCall(rec.ID, k, l)
-	c.invite, c.offer, c.replied = invite, rec.Offer, true
+	c.displaced = l.ip != ip
+	c.invite, c.pass, c.offer, c.replied = r.invite, r.pass, rec.Offer, true
 	c.late = len(rec.Offer) == 0
 	c.epoch = rec.Epoch
 	c.plan = fsm.Plan{
 		Call: rec.ID, Epoch: rec.Epoch, Ingress: rec.Ingress, Account: rec.Account, Caller: rec.Caller, Callee: rec.Callee,
 		Candidates: rec.Candidates, Skipped: rec.Skipped, MaxDuration: rec.MaxLength,
-		Media: rec.MediaMode, Source: rec.Policy, NAT: rec.NAT,
+		Media: rec.MediaMode, Source: rec.Policy, NAT: rec.NAT, Profile: rec.Profile,
 	}
 	for side, b := range [][]byte{rec.DialogA, rec.DialogB} {
 		if len(b) == 0 {
@@ -70,8 +84,7 @@ func fromRecord(rec fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, error
 	return c, nil
 }
 
-// reap ends a call that is ours and that cannot be served: its address is not here,
-// or its record cannot be read. It is charged to its last proof of life (ARCHITECTURE.md, rule 12),
+// reap ends a call that is ours and whose record cannot be read. It is charged to its last proof of life (ARCHITECTURE.md, rule 12),
 // and the money that it holds is free again.
 func (c *Control) reap(rec *fsm.Call) {
 	now := time.Now()
@@ -95,7 +108,9 @@ func (c *Call) adopt(now time.Time, ev adopted) {
 	}
 	rec := &ev.record
 	c.arrived = now.Add(-ev.at.Sub(rec.Started))
-	c.reopenMedia(rec)
+	if !c.displaced {
+		c.reopenMedia(rec)
+	}
 	for i := range c.legs {
 		// The requests of former owners stay below ours (RFC 3261 section 12.2.2).
 		c.legs[i].dialog.Jump(uint32(min(rec.Epoch-1, maxJumps)))
@@ -165,6 +180,9 @@ func (c *Call) adoptAnswered(now time.Time, ev adopted) {
 		c.limit(&rec.Candidates[rec.Candidate])
 	}
 	c.setGrant(fsm.Grant{Slice: rec.Slice, For: rec.Granted, Last: rec.LastGrant})
+	if c.displaced {
+		c.timers.set(timerMove, c.line.control.invites.next(now))
+	}
 	if end := c.since.Add(rec.Granted); end.Before(now.Add(c.kit.cfg.Hold)) {
 		c.timers.set(timerSilence, now.Add(c.kit.cfg.Hold)) // the extension decides first (ARCHITECTURE.md, rule 3)
 	}
@@ -240,82 +258,18 @@ func (c *Call) adoptTry(now time.Time, candidate, number int) *try {
 	return t
 }
 
-// adoptStarting ends a call of which nobody knows whom it rings: every INVITE that
-// may be out is cancelled by its name, and the caller tries again (ARCHITECTURE.md, rule 5).
+// adoptStarting takes over a call of which nobody knows whom it rings: it is run
+// again from its first candidate. The names of legs are the same on every node, so
+// that an INVITE which is out already is only repeated, and its answer comes to us
+// (ARCHITECTURE.md, rule 5): nobody rings twice, and nobody rings alone.
 func (c *Call) adoptStarting(now time.Time) {
+	if c.displaced { // its INVITEs went out from an address that is gone
+		c.phase = hunting
+		c.count(Failed)
+		c.fail(now, fsm.EndInternal, 503, 41)
+		return
+	}
 	c.phase = hunting
-	for i := range c.plan.Candidates {
-		for n := range c.addresses(&c.plan.Candidates[i]) {
-			if len(c.tries) >= maxTries {
-				break
-			}
-			if t := c.adoptTry(now, i, n); t != nil {
-				c.cancelTry(t)
-			}
-		}
-	}
-	c.count(Failed)
-	c.fail(now, fsm.EndInternal, 503, 41)
-}
-
-// probeDue asks the legs that have not shown any life whether they are there.
-func (c *Call) probeDue(now time.Time) {
-	if c.phase != talking {
-		return
-	}
-	p := &c.probe
-	again := false
-	for side := range c.legs {
-		l := &c.legs[side]
-		if p.alive[side] || l.closed || p.sent[side] >= maxProbes {
-			continue
-		}
-		p.sent[side]++
-		again = true
-		c.asks++
-		c.do(ask{leg: media.Side(side), to: forProbe, req: l.dialog.Request(sip.OPTIONS), patience: probeWait})
-	}
-	dead := !again && !p.alive[media.A] && !p.alive[media.B]
-	switch {
-	case dead && now.Sub(p.since) >= probeSilence && c.silentSince(now.Add(-probeSilence)):
-		c.count(Reaped)
-		c.decide(now, fsm.EndReaped)
-	case again || dead:
-		c.timers.set(timerProbe, now.Add(probeEvery))
-	}
-}
-
-// probed takes the answer to a probe. 481 is a fact; anything else but silence is
-// a sign of life.
-func (c *Call) probed(now time.Time, side media.Side, status int) {
-	switch status {
-	case 481:
-		if c.probe.alive[side] || !c.unproven() {
-			c.gone(now, side)
-			return
-		}
-		c.missed(now, side)
-	case 408, 503: // no answer, or not even sent
-	default:
-		c.probe.alive[side] = true
-	}
-}
-
-// unproven reports that nothing shows that an adopted call is still there: no RTP,
-// and not a word from each of the legs.
-func (c *Call) unproven() bool {
-	p := &c.probe
-	return !p.since.IsZero() && !(p.alive[media.A] && p.alive[media.B]) && c.silentSince(p.since)
-}
-
-// missed: a leg is over and was so before the adoption, or since: its BYE came
-// while nobody was here. The call is charged to its last proof of life (ARCHITECTURE.md, rule 12).
-func (c *Call) missed(now time.Time, side media.Side) {
-	if c.phase != talking {
-		return
-	}
-	c.legs[side].closed = true
-	c.count(Reaped)
-	c.abortUpdate()
-	c.finish(now, &fsm.EndCall{How: fsm.EndDecision, Reason: fsm.EndReaped, By: fsm.ByCaller + fsm.Party(side)}, now)
+	c.legs[media.B] = leg{}
+	c.hunt(now)
 }

@@ -72,6 +72,8 @@ type Call struct {
 	probe    probe
 	asks     int // requests of ours without a reply
 
+	displaced bool // its service address is on no node; see displaced.go
+
 	timers  timers
 	actions []action
 }
@@ -96,6 +98,7 @@ type leg struct {
 	source   media.Source
 	remote   media.Remote
 	reason   []sip.Header // of the BYE that waits
+	moved    bool         // it has followed a displaced call
 }
 
 // newCall makes a call in which nothing has happened.
@@ -131,6 +134,8 @@ func (c *Call) step(now time.Time, ev event) []action {
 		c.adopt(now, ev)
 	case endedElsewhere:
 		c.endedElsewhere(now)
+	case orphaned:
+		c.tellLegs(now, ev)
 	case moved:
 		c.drop()
 	case funded:
@@ -216,6 +221,8 @@ func (c *Call) timeUp(now time.Time, t timer) {
 		c.saveAgain(now)
 	case timerProbe:
 		c.probeDue(now)
+	case timerMove:
+		c.moveDue(now)
 	case timerLinger:
 		c.asks, c.tries, c.legs[media.A].hangup = 0, nil, false
 	}
@@ -226,7 +233,7 @@ func (c *Call) timeUp(now time.Time, t timer) {
 func (c *Call) mediaEvent(now time.Time, ev media.Event) {
 	switch ev.Kind {
 	case media.EventLearned:
-		c.legs[ev.Side].changed = true
+		c.learned(now, ev.Side)
 	case media.EventSilent:
 		c.note(slog.LevelWarn, "no rtp", "leg", ev.Side)
 	case media.EventAnySource:
@@ -259,7 +266,10 @@ func (c *Call) pendingBye() bool { return c.legs[media.A].hangup && !c.legs[medi
 
 // drop forgets a call that has another owner now, in silence (ARCHITECTURE.md, rule 6).
 func (c *Call) drop() {
-	c.closeMedia()
+	if c.session != nil && c.phase < over {
+		c.do(retire{c.session})
+		c.session = nil
+	}
 	c.timers = timers{}
 	c.queue, c.tries, c.asks = nil, nil, 0
 	c.legs[media.A].hangup = false

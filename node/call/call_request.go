@@ -100,6 +100,8 @@ func (c *Call) reply(now time.Time, ev reply) {
 	c.asks = max(c.asks-1, 0)
 	status := ev.status()
 	switch ev.to {
+	case forMove:
+		c.moveReply(now, ev)
 	case forInfo:
 		c.do(respond{ev.peer.tx, ev.peer.req.Response(status, "")})
 		if status == 481 || status == 408 {

@@ -23,10 +23,6 @@ const (
 	maxHeld = 1000
 	// defaultHold is how long an INVITE, an answer or an end waits for a leader.
 	defaultHold = 4 * time.Second
-	// defaultRing is how long a candidate may ring.
-	defaultRing = 60 * time.Second
-	// defaultFirstTry is how long a candidate may stay without a 1xx.
-	defaultFirstTry = 4 * time.Second
 	// defaultRetryAfter is what a refused caller is asked to wait: long enough for
 	// an election, short enough not to empty a trunk.
 	defaultRetryAfter = 5 * time.Second
@@ -76,11 +72,31 @@ type Config struct {
 	// Serving says whether the node may take new calls: it holds its lease and is
 	// not draining. nil: always.
 	Serving func() bool
+	// Confirm asks the cluster whether the local replica is up to date, and calls
+	// done from any goroutine once it is, with false when it cannot be known. nil:
+	// it always is.
+	Confirm func(done func(ok bool))
+	// StandIn returns the own service address on which a call goes on whose address
+	// cannot move (ARCHITECTURE.md, rule 16). nil, and false: there is none.
+	StandIn func(ip netip.Addr) (netip.Addr, bool)
+	// SpareDead says that calls without any proof of life are only counted, not
+	// ended. nil: they are ended.
+	SpareDead func() bool
+	// Alarm hears what an operator has to look at. It must not block. nil: it is only
+	// logged.
+	Alarm func(kind, text string)
 	// Down says whether a gateway does not answer from here. nil: none is down.
 	Down func(gateway string) bool
-	// Resolve returns the addresses of a host name from a cache, without waiting.
-	// nil: names are not resolved and their candidates skipped.
-	Resolve func(host string) []netip.AddrPort
+	// PeerDown says whether one of several addresses of a gateway does not answer
+	// from here. nil: none is down.
+	PeerDown func(addr netip.AddrPort, via string) bool
+	// Resolve returns the addresses of a host name from a cache, without waiting, in
+	// the order that belongs to a seed. nil: names are not resolved and their
+	// candidates skipped.
+	Resolve func(host, via string, seed uint64) []netip.AddrPort
+	// Params returns the system parameters, which must not be changed. nil: the
+	// defaults.
+	Params func() *fsm.Params
 	// Backoff hears of a gateway's Retry-After (F110). nil: it is ignored.
 	Backoff func(gateway string, d time.Duration)
 	// Refused hears of the calls that this node refused by itself, to be reported
@@ -88,11 +104,11 @@ type Config struct {
 	Refused func(r fsm.Refused)
 
 	Hold       time.Duration // sip.hold; 0: 4 s
-	Ring       time.Duration // longest ringing; 0: 60 s
-	FirstTry   time.Duration // longest wait for the first 1xx; 0: 4 s
+	Ring       time.Duration // longest ringing; 0: the parameter's
+	FirstTry   time.Duration // longest wait for the first 1xx; 0: the parameter's
 	RetryAfter time.Duration // 0: 5 s
 	MaxCalls   int           // live calls of this node; 0: no limit
-	Media      media.Timeout // what silence of RTP means
+	Media      media.Timeout // what silence of RTP means; 0: the parameters'
 	Shards     int           // 0: GOMAXPROCS
 	Logger     *slog.Logger  // nil discards
 }
@@ -121,16 +137,19 @@ func (c *Config) Validate() error {
 // Control is the call control of a node. Its methods may be called from any
 // goroutine, before and during Run.
 type Control struct {
-	cfg    Config
-	names  names
-	log    *slog.Logger
-	stats  Stats
-	shards []*shard
-	writer *writer
-	drain  atomic.Bool
-	held   atomic.Int64 // INVITEs that wait for their first commit
-	live   atomic.Int64 // calls in the shards
-	strays atomic.Int64 // BYEs under way to answers of unknown calls
+	cfg     Config
+	names   names
+	log     *slog.Logger
+	stats   Stats
+	shards  []*shard
+	writer  *writer
+	drain   atomic.Bool
+	held    atomic.Int64 // INVITEs that wait for their first commit
+	live    atomic.Int64 // calls in the shards
+	strays  atomic.Int64 // BYEs under way to answers of unknown calls
+	asking  atomic.Int64 // requests of unknown dialogs that wait for the cluster's word
+	reaper  *reaper
+	invites pace // of re-INVITEs to calls whose address could not move
 
 	mu    sync.Mutex // guards lines
 	lines map[netip.Addr]*Line
@@ -142,12 +161,14 @@ func New(cfg Config) (*Control, error) {
 		return nil, err
 	}
 	cfg.Hold = cmp.Or(cfg.Hold, defaultHold)
-	cfg.Ring = cmp.Or(cfg.Ring, defaultRing)
-	cfg.FirstTry = cmp.Or(cfg.FirstTry, defaultFirstTry)
 	cfg.RetryAfter = cmp.Or(cfg.RetryAfter, defaultRetryAfter)
 	cfg.Shards = cmp.Or(cfg.Shards, runtime.GOMAXPROCS(0))
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Params == nil {
+		params := fsm.DefaultParams()
+		cfg.Params = func() *fsm.Params { return &params }
 	}
 	made, err := newNames(cfg.Key)
 	if err != nil {
@@ -155,6 +176,8 @@ func New(cfg Config) (*Control, error) {
 	}
 	c := &Control{cfg: cfg, names: made, log: cfg.Logger, lines: map[netip.Addr]*Line{}}
 	c.writer = newWriter(cfg.Outbox, c.log)
+	c.reaper = newReaper(c)
+	c.invites.every = time.Second / movesPerSecond
 	for range cfg.Shards {
 		c.shards = append(c.shards, newShard(c))
 	}
@@ -199,8 +222,15 @@ func (c *Control) Ended(id fsm.CallID, reason fsm.EndReason) {
 }
 
 // Moved tells that a call belongs to another node now: it is dropped in silence.
+// Its relay goes on for a grace, until the new owner has the packets.
 func (c *Control) Moved(id fsm.CallID) {
 	c.shard(id).post(item{id: id, ev: moved{}, sure: true})
+}
+
+// Orphan takes over the end of a call whose owner died before both legs knew of
+// it: they are told, and nothing is committed. The caller may repeat itself.
+func (c *Control) Orphan(o fsm.Orphan, at fsm.Time) {
+	c.shard(o.Call.ID).post(item{id: o.Call.ID, ev: orphaned{orphan: o, at: at}, sure: true})
 }
 
 // Funded tells that an account has money again: its calls may ask for more.
@@ -216,11 +246,26 @@ func (c *Control) Hangup(id fsm.CallID) bool {
 	return c.shard(id).post(item{id: id, ev: hangup{reason: fsm.EndOperator}})
 }
 
-// Line returns the service address ip, or nil if there is none.
+// line returns the service address ip, or nil if it is not here or not open yet.
 func (c *Control) line(ip netip.Addr) *Line {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.lines[ip]
+	if l := c.lines[ip]; l != nil && l.endpoint.Load() != nil {
+		return l
+	}
+	return nil
+}
+
+// lineFor returns the line on which a call of a service address is served: that
+// address, or the one that stands in for it.
+func (c *Control) lineFor(ip netip.Addr) *Line {
+	if l := c.line(ip); l != nil || c.cfg.StandIn == nil {
+		return l
+	}
+	if own, ok := c.cfg.StandIn(ip); ok {
+		return c.line(own)
+	}
+	return nil
 }
 
 func (c *Control) shard(id fsm.CallID) *shard {

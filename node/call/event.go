@@ -23,6 +23,8 @@ type request struct {
 	leg media.Side
 	req *sip.Request
 	tx  *sip.ServerTx
+	// confirmed: the replica was up to date after the request had come.
+	confirmed bool
 }
 
 // stray is a 2xx to an INVITE of ours that no transaction here sent.
@@ -67,7 +69,12 @@ type (
 		at     fsm.Time // log time when the event was made
 	}
 	endedElsewhere struct{ reason fsm.EndReason }
-	moved          struct{}
-	funded         struct{ account string }
-	hangup         struct{ reason fsm.EndReason }
+	orphaned       struct {
+		orphan fsm.Orphan
+		at     fsm.Time
+	}
+	moved    struct{}
+	lineGone struct{ line *Line } // of all calls on it
+	funded   struct{ account string }
+	hangup   struct{ reason fsm.EndReason }
 )

@@ -47,11 +47,17 @@ func (c *Control) Line(cfg LineConfig) (*Line, error) {
 	return l, nil
 }
 
-// Remove takes a service address away. Its calls were moved before.
-func (c *Control) Remove(ip netip.Addr) {
+// Remove takes a service address away. Calls that are still on it are dropped in
+// silence: they have another owner, or will have.
+func (c *Control) Remove(l *Line) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.lines, ip)
+	if c.lines[l.ip] == l {
+		delete(c.lines, l.ip)
+	}
+	c.mu.Unlock()
+	for _, s := range c.shards {
+		s.post(item{ev: lineGone{line: l}, sure: true})
+	}
 }
 
 // Serve names the endpoint that the line answers through.

@@ -93,28 +93,56 @@ func readLeg(b []byte) (legRecord, error) {
 	return r, nil
 }
 
-// inviteRecord is what any node needs to answer or refuse the caller.
-func (c *Call) inviteRecord() []byte {
-	invite, err := c.invite.MarshalBinary()
-	if err != nil {
-		return nil
-	}
-	e := wire.Encoder(nil)
-	ip := c.line.ip
-	wireAddr(e, &ip)
-	return append(e.Buffer(), invite...)
+// inviteRecord is what any node needs to answer or refuse the caller, and to send
+// his call on.
+type inviteRecord struct {
+	line   netip.Addr
+	pass   sip.Headers
+	invite sip.InviteState
 }
 
-func readInvite(b []byte) (line netip.Addr, invite sip.InviteState, err error) {
+// maxPass bounds the headers that are passed on, in number and length.
+const (
+	maxPass   = 32
+	maxHeader = 4 << 10
+)
+
+func (r *inviteRecord) wire(c *wire.Codec) {
+	wireAddr(c, &r.line)
+	wire.Slice(c, (*[]sip.Header)(&r.pass), maxPass, func(c *wire.Codec, h *sip.Header) {
+		c.String(&h.Name, maxHeader)
+		c.String(&h.Value, maxHeader)
+	})
+	var invite []byte
+	if !c.Decoding() {
+		invite, _ = r.invite.MarshalBinary() // a text too long leaves it empty, and undecodable
+	}
+	c.Bytes(&invite, maxInvite)
+	if c.Decoding() && c.Err() == nil {
+		if err := r.invite.UnmarshalBinary(invite); err != nil {
+			c.Fail("%w", err)
+		}
+	}
+}
+
+// inviteRecord returns nil when the INVITE cannot be kept.
+func (c *Call) inviteRecord() []byte {
+	r := inviteRecord{line: c.line.ip, pass: c.pass, invite: c.invite}
+	e := wire.Encoder(nil)
+	if r.wire(e); e.Err() != nil {
+		return nil
+	}
+	return e.Buffer()
+}
+
+func readInvite(b []byte) (inviteRecord, error) {
+	var r inviteRecord
 	d := wire.Decoder(b)
-	wireAddr(d, &line)
-	if err := d.Err(); err != nil {
-		return netip.Addr{}, sip.InviteState{}, fmt.Errorf("invite record: %w", err)
+	r.wire(d)
+	if err := d.Finish(); err != nil {
+		return inviteRecord{}, fmt.Errorf("invite record: %w", err)
 	}
-	if err := invite.UnmarshalBinary(d.Rest()); err != nil {
-		return netip.Addr{}, sip.InviteState{}, fmt.Errorf("invite record: %w", err)
-	}
-	return line, invite, nil
+	return r, nil
 }
 
 // fsmAddr turns an address into the form of the state machine, and netAddr back.

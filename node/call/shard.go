@@ -3,6 +3,7 @@ package call
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -38,9 +39,10 @@ type shard struct {
 	mail []item
 
 	// Only the shard's goroutine touches what follows.
-	calls  map[fsm.CallID]*entry
-	alarms alarms
-	local  []item // events that executing an action brought about
+	calls   map[fsm.CallID]*entry
+	alarms  alarms
+	local   []item // events that executing an action brought about
+	retired retirees
 }
 
 // entry is a call in its shard.
@@ -95,10 +97,11 @@ func (s *shard) run(ctx context.Context) {
 		}
 		spare = mail
 		s.fire(time.Now())
+		s.retired.expire(time.Now())
 		if len(mail) > 0 {
 			continue
 		}
-		clock.Reset(s.alarms.wait(time.Now()))
+		clock.Reset(min(s.alarms.wait(time.Now()), s.retired.wait(time.Now())))
 		select {
 		case <-ctx.Done():
 			s.close()
@@ -142,6 +145,9 @@ func (s *shard) deliver(it item) {
 	case visit:
 		s.visit(ev)
 		return
+	case lineGone:
+		s.dropLine(ev.line)
+		return
 	}
 	e := s.calls[it.id]
 	if e == nil {
@@ -160,6 +166,8 @@ func (s *shard) meet(it item) *entry {
 		return s.add(newCall(it.id, &s.kit, it.line))
 	case adopted:
 		return s.addAdopted(ev)
+	case orphaned:
+		return s.addOrphan(ev)
 	case request:
 		return s.unknown(it, ev)
 	case response:
@@ -188,6 +196,9 @@ func (s *shard) unknown(it item, ev request) *entry {
 		return s.addAdopted(adopted{record: rec, at: c.cfg.Records.LogTime()})
 	case ok || ev.tx == nil:
 		return nil // silence: the peer repeats it, to the owner
+	case !ev.confirmed && c.cfg.Confirm != nil:
+		s.confirm(it, ev)
+		return nil
 	case ev.req.Method == sip.BYE && c.cfg.Records.Ended(it.id):
 		// His BYE ended the call before this process began; the 200 was lost with the
 		// one before.
@@ -202,8 +213,13 @@ func (s *shard) unknown(it item, ev request) *entry {
 // addAdopted makes a call of its record. It is the one way into the shard besides
 // an INVITE.
 func (s *shard) addAdopted(ev adopted) *entry {
-	call, err := fromRecord(ev.record, &s.kit, s.control.line)
-	if err != nil {
+	s.retired.close(ev.record.ID) // the ports are needed again
+	call, err := fromRecord(&ev.record, &s.kit, s.control.lineFor)
+	switch {
+	case errors.Is(err, errNotHere):
+		s.control.log.Debug("call waits for its address", "call", idText(ev.record.ID), "err", err)
+		return nil
+	case err != nil:
 		s.control.log.Error("call cannot be adopted", "call", idText(ev.record.ID), "err", err)
 		s.control.reap(&ev.record)
 		return nil
@@ -300,6 +316,8 @@ func (s *shard) execute(call *Call, a action) {
 		})
 	case store:
 		c.writer.put(a, func(err error) { s.post(item{id: id, ev: stored{err: err}, sure: true}) })
+	case retire:
+		s.retired = append(s.retired, retired{id: id, session: a.session, until: time.Now().Add(retireAfter)})
 	case report:
 		if c.cfg.Refused != nil {
 			c.cfg.Refused(a.refused)

@@ -34,6 +34,9 @@ const (
 	Outboxed                      // ends that had to wait in the outbox
 	Adoptions                     // calls taken over
 	Reaped                        // adopted calls without any proof of life
+	Spared                        // the same, not ended because a parameter says so
+	Displaced                     // re-INVITEs of calls whose address could not move
+	Orphaned                      // calls whose legs were told of an end in place of a dead owner
 	Glares                        // 491 answered
 	AckTimeouts                   // 2xx that were never acknowledged
 	Strays                        // messages for calls that nobody knows

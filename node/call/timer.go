@@ -17,6 +17,7 @@ const (
 	timerEnd                  // EndCall takes too long
 	timerSave                 // what has changed may be committed again
 	timerProbe                // an adopted call asks its legs
+	timerMove                 // a displaced call invites its legs to this node
 	timerLinger               // late messages are waited for no longer
 	timerCount
 )
