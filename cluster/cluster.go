@@ -36,7 +36,7 @@ import (
 type Cluster struct {
 	cfg         Config
 	log         *slog.Logger
-	incarnation uint64
+	incarnation atomic.Uint64
 
 	clock     *logClock
 	disk      *diskGuard
@@ -52,6 +52,7 @@ type Cluster struct {
 	reader    *reader
 	pilot     *pilot
 	reports   *reports
+	lease     *lease
 
 	joined                            atomic.Bool
 	clockWrong, diskHangs             atomic.Bool
@@ -81,14 +82,16 @@ func Open(cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{
-		cfg: cfg, log: cfg.Logger, incarnation: incarnation,
+		cfg: cfg, log: cfg.Logger,
 		clock: &logClock{}, leader: newLeaderWatch(), differed: map[string]uint64{},
 		reports: &reports{last: map[string]report{}}, dead: make(chan struct{}),
 	}
+	c.incarnation.Store(incarnation)
 	c.joined.Store(wasMember(cfg.Stable))
-	c.disk = newDiskGuard(cfg.Log, c.fatal)
-	c.replica = &replica{machine: cfg.Machine, clock: c.clock, fatal: c.fatal, self: raft.ServerID(cfg.ID), member: c.becameMember}
 	c.rpc = newRPC(hello{node: cfg.ID, cluster: cfg.ClusterID, generation: cfg.Generation}, cfg.Network, c.log)
+	c.lease = newLease(c)
+	c.disk = newDiskGuard(cfg.Log, c.fatal)
+	c.replica = &replica{machine: cfg.Machine, clock: c.clock, fatal: c.fatal, self: raft.ServerID(cfg.ID), member: c.becameMember, absent: c.lease.suspend}
 	if err := c.inquire(empty); err != nil {
 		c.rpc.close(nil)
 		return nil, err
@@ -118,7 +121,7 @@ func (c *Cluster) assemble() {
 		hint: c.link.hint, wake: make(chan struct{}, 1),
 	}
 	c.proposer = &proposer{
-		node: c.cfg.ID, incarnation: c.incarnation, clock: c.clock, replica: c.replica, leader: c.leader,
+		node: c.cfg.ID, life: c.Incarnation(), clock: c.clock, replica: c.replica, leader: c.leader,
 		send: c.sendBatch, check: c.cfg.Check, log: c.log, wake: make(chan struct{}, 1),
 		open: map[uint64]*op{}, landed: map[*op]bool{}, low: 1, next: 1,
 	}
@@ -129,6 +132,11 @@ func (c *Cluster) assemble() {
 	c.rpc.handle(readmitName, c.serveReadmit)
 	c.rpc.handle(batchName, c.serveBatch)
 	c.rpc.handle(readName, c.serveRead)
+	c.rpc.handle(pulseName, c.lease.serve)
+	c.rpc.handle(pledgeName, c.lease.servePledge)
+	c.rpc.handle(exitedName, c.lease.serveExited)
+	c.rpc.handle(rankName, c.serveRank)
+	c.rpc.handle(campaignName, c.serveCampaign)
 }
 
 // openRaft starts raft over the network and the stores.
@@ -184,7 +192,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	defer stop()
 	c.rpc.start(c.rpcListen)
 	var all sync.WaitGroup
-	for _, loop := range []func(context.Context){c.proposer.run, c.sequencer.run, c.watchLeader, c.runPings, c.runMembership} {
+	for _, loop := range []func(context.Context){c.proposer.run, c.sequencer.run, c.watchLeader, c.runPings, c.runMembership, c.lease.run} {
 		all.Go(func() { loop(work) })
 	}
 	all.Go(func() { c.gossip.run(work, c.cfg.Join, c.peerAddrs) })
@@ -196,9 +204,14 @@ func (c *Cluster) Run(ctx context.Context) error {
 	case <-c.dead:
 		polite = false
 	}
+	c.lease.surrender()
+	if polite {
+		c.lease.farewell()
+	}
 	c.gossip.stop(polite)
 	stop()
 	err := c.closeRaft()
+	c.lease.close()
 	c.rpc.close(c.rpcListen)
 	all.Wait()
 	if !polite {
@@ -229,7 +242,7 @@ func (c *Cluster) closeRaft() error {
 }
 
 // Incarnation is the number of this life of the node; it grows with each Open.
-func (c *Cluster) Incarnation() uint64 { return c.incarnation }
+func (c *Cluster) Incarnation() uint64 { return c.incarnation.Load() }
 
 // fatal ends the node: the caller's Fatal usually ends the process.
 func (c *Cluster) fatal(err error) {

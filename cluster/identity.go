@@ -36,7 +36,13 @@ func identify(cfg Config) (incarnation uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if b, err = stableGet(cfg.Stable, keyIncarnation); err != nil {
+	return nextIncarnation(cfg)
+}
+
+// nextIncarnation begins a life.
+func nextIncarnation(cfg Config) (uint64, error) {
+	b, err := stableGet(cfg.Stable, keyIncarnation)
+	if err != nil {
 		return 0, fmt.Errorf("read incarnation: %w", err)
 	}
 	var last uint64

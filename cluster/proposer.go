@@ -40,6 +40,7 @@ type op struct {
 	cmd      Command
 	done     func(Result, error)
 	seq      uint64 // 0 before the first sending; what follows is set with it
+	life     uint64 // incarnation
 	low      uint64
 	deadline int64 // log time
 	finished bool  // done has been called or is being called
@@ -72,20 +73,20 @@ type outcome struct {
 // proposer collects the commands of this node, sends them to the leader in
 // batches and repeats them until they are answered.
 type proposer struct {
-	node        string
-	incarnation uint64
-	clock       *logClock
-	replica     *replica
-	leader      *leaderWatch
-	send        func(ctx context.Context, leader leaderInfo, batch []request) ([]outcome, error)
-	check       func(body []byte) error
-	log         *slog.Logger
-	wake        chan struct{} // capacity 1: something changed
+	node    string
+	clock   *logClock
+	replica *replica
+	leader  *leaderWatch
+	send    func(ctx context.Context, leader leaderInfo, batch []request) ([]outcome, error)
+	check   func(body []byte) error
+	log     *slog.Logger
+	wake    chan struct{} // capacity 1: something changed
 
 	mu     sync.Mutex // guards what follows; never held while done or send runs
 	queue  laneQueue[*op]
 	open   map[uint64]*op // sent and not answered
 	landed map[*op]bool   // answered, but this replica has not applied the index yet
+	life   uint64         // incarnation whose numbers follow
 	low    uint64         // lowest number that may be in open
 	next   uint64         // next sequence number
 	flying int            // batches on their way
@@ -287,7 +288,7 @@ func (p *proposer) nextBatch(leader leaderInfo, now time.Time) (batch []item[*op
 	batch = p.queue.take(room)
 	for _, it := range batch {
 		if o := it.value; o.seq == 0 {
-			o.seq, o.low, o.deadline = p.next, p.low, logNow+deadline.Microseconds()
+			o.seq, o.life, o.low, o.deadline = p.next, p.life, p.low, logNow+deadline.Microseconds()
 			p.open[o.seq] = o
 			p.next++
 		}
@@ -361,7 +362,7 @@ func (p *proposer) requests(batch []item[*op]) []request {
 	for i, it := range batch {
 		o := it.value
 		out[i] = request{lane: it.lane, flow: it.flow, origin: p.node, envelope: encodeEnvelope(Envelope{
-			Node: p.node, Incarnation: p.incarnation, Seq: o.seq, Low: o.low,
+			Node: p.node, Incarnation: o.life, Seq: o.seq, Low: o.low,
 			Age: max(0, now.Sub(o.cmd.Since)), Deadline: o.deadline, Body: o.cmd.Body,
 		})}
 	}
@@ -413,6 +414,19 @@ func (p *proposer) land(o *op, r Result) {
 	if due {
 		p.committed.Add(1)
 		o.done(r, nil)
+	}
+}
+
+// renew begins the numbering of a new life. What the old one has sent is not
+// repeated: the state machine refuses it, or has applied it already.
+func (p *proposer) renew(incarnation uint64) {
+	p.mu.Lock()
+	sent := p.drain(func(o *op) bool { return o.seq > 0 })
+	p.life, p.low, p.next = incarnation, 1, 1
+	p.timedOut.Add(uint64(len(sent)))
+	p.mu.Unlock()
+	for _, o := range sent {
+		o.done(Result{}, o.late())
 	}
 }
 

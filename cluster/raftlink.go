@@ -152,6 +152,14 @@ func (l *raftLink) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, 
 	return l.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
 }
 
+// campaign sends this node's own raft the message by which a leader that resigns
+// names its successor.
+func (l *raftLink) campaign() error {
+	req := raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(l.self), Addr: l.EncodePeer(l.self, l.addr)}}
+	return l.NetworkTransport.TimeoutNow(l.self, l.addr, &req, &raft.TimeoutNowResponse{})
+}
+
 // A commit hint tells a follower at once what the leader has committed. Raft
 // tells it with the next entry or after CommitTimeout; the node that waits for
 // the result of its own command is told now. The hint is an ordinary, empty

@@ -18,7 +18,8 @@ type replica struct {
 	clock   *logClock
 	fatal   func(error)
 	self    raft.ServerID
-	member  func() // called when a committed configuration names this node
+	member  func()     // called when a committed configuration names this node
+	absent  func(bool) // called before and after the whole state is replaced
 
 	mu      sync.Mutex // guards what follows; never held while the machine works
 	applied uint64     // newest command or configuration that the machine has seen
@@ -172,6 +173,8 @@ func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
 
 // Restore implements raft.FSM.
 func (r *replica) Restore(rc io.ReadCloser) error {
+	r.absent(true)
+	defer r.absent(false)
 	var head [snapshotHead]byte
 	if _, err := io.ReadFull(rc, head[:]); err != nil {
 		return fmt.Errorf("snapshot head: %w", err)

@@ -61,6 +61,8 @@ type rpc struct {
 	network  Network
 	handlers map[string]Handler // read-only once serving
 	log      *slog.Logger
+	patience time.Duration     // how long a connection may be silent while calls time out
+	lost     func(addr string) // told of each connection to a peer that ends; may be nil
 	all      sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
@@ -72,7 +74,7 @@ type rpc struct {
 }
 
 func newRPC(self hello, network Network, log *slog.Logger) *rpc {
-	return &rpc{self: self, network: network, log: log,
+	return &rpc{self: self, network: network, log: log, patience: silentFor,
 		handlers: map[string]Handler{}, clients: map[string]*client{}, serving: map[net.Conn]bool{}}
 }
 
@@ -136,7 +138,7 @@ func (r *rpc) client(ctx context.Context, addr string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := newClient(conn, r.self)
+	fresh := newClient(conn, r.self, r.patience)
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
@@ -156,7 +158,11 @@ func (r *rpc) client(ctx context.Context, addr string) (*client, error) {
 		fresh.run()
 		r.mu.Lock()
 		delete(r.clients, addr)
+		told := r.lost != nil && !r.closed
 		r.mu.Unlock()
+		if told {
+			r.lost(addr)
+		}
 	}()
 	return fresh, nil
 }

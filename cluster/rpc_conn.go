@@ -124,6 +124,8 @@ type client struct {
 	out  *writer
 	dead chan struct{} // closed when no answer will come any more
 
+	patience time.Duration // with a silent connection on which calls time out
+
 	mu      sync.Mutex // guards what follows
 	next    uint64
 	waiting map[uint64]chan message // capacity 1; nil when dead
@@ -136,8 +138,8 @@ type client struct {
 // after it, while a new connection works at once.
 const silentFor = 3 * pingEvery
 
-func newClient(conn net.Conn, self hello) *client {
-	c := &client{conn: conn, out: newWriter(), dead: make(chan struct{}), waiting: map[uint64]chan message{}, heard: time.Now()}
+func newClient(conn net.Conn, self hello, patience time.Duration) *client {
+	c := &client{conn: conn, patience: patience, out: newWriter(), dead: make(chan struct{}), waiting: map[uint64]chan message{}, heard: time.Now()}
 	c.out.frames <- frame(self.code) // the first frame: nobody else has the client yet
 	return c
 }
@@ -220,7 +222,7 @@ func (c *client) giveUpIfSilent(err error) {
 	c.mu.Lock()
 	silent := time.Since(c.heard)
 	c.mu.Unlock()
-	if errors.Is(err, context.DeadlineExceeded) && silent >= silentFor {
+	if errors.Is(err, context.DeadlineExceeded) && silent >= c.patience {
 		c.conn.Close() // run sees it, the next call dials
 	}
 }

@@ -60,7 +60,7 @@ type Peer struct {
 func (c *Cluster) Status() Status {
 	info, _ := c.leader.get()
 	s := Status{
-		ID: c.cfg.ID, ClusterID: c.cfg.ClusterID, Generation: c.cfg.Generation, Incarnation: c.incarnation,
+		ID: c.cfg.ID, ClusterID: c.cfg.ClusterID, Generation: c.cfg.Generation, Incarnation: c.Incarnation(),
 		State: c.raft.State().String(), Leader: info.id, Term: c.raft.CurrentTerm(),
 		Commit: c.raft.CommitIndex(), Applied: c.replica.index(), LastLog: c.raft.LastIndex(),
 		Snapshot: c.snapshotIndex(), DiskStalled: c.disk.stalled(),
@@ -127,12 +127,15 @@ type Counters struct {
 
 // Counters returns the totals.
 func (c *Cluster) Counters() Counters {
-	p := c.proposer
+	p, l := c.proposer, c.lease
 	return Counters{
 		Proposed: p.proposed.Load(), Committed: p.committed.Load(), Busy: p.busy.Load(),
 		TimedOut: p.timedOut.Load(), Retries: p.retries.Load(),
 		Entries: c.sequencer.entries.Load(), EntryCommands: c.sequencer.commands.Load(),
 		Elections: c.electing.Load(), HashAlarms: c.hashAlarms.Load(), ClockAlarms: c.clockAlarms.Load(),
 		Mutes: c.link.mutes.Load(), RPCServed: c.rpc.served.Load(), RPCFailed: c.rpc.failed.Load(),
+		LeaseLost: l.lost.Load(), PingsSent: l.sent.Load(), PingsAnswered: l.answered.Load(), PingsRefused: l.refused.Load(),
+		PledgesGiven: l.given.Load(), PledgesRefused: l.ungiven.Load(), ExitsHeard: l.exits.Load(),
+		DeathsProposed: l.proposed.Load(), Campaigns: l.campaigns.Load(),
 	}
 }
