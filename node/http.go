@@ -32,7 +32,7 @@ func (n *Node) openAPI() error {
 	}
 	n.handler, err = api.New(api.Config{
 		Node: string(n.id), Version: n.opts.Version,
-		Proposer: n.proposer, State: n, Cluster: n.cluster, CDRs: n.opts.CDRs,
+		Proposer: n.proposer, State: n, Cluster: n.cluster, Operator: n, CDRs: n.opts.CDRs,
 		Ready: n.ready, Metrics: figures, Logger: n.log,
 	})
 	return err

@@ -145,6 +145,7 @@ func New(opts Options) (*Node, error) {
 	n.proposer = proposer{n.cluster}
 	n.guard = guard.New(n.report)
 	n.handleFill()
+	n.handleOperate()
 	if err := n.openCalls(); err != nil {
 		return nil, errors.Join(err, n.abandon())
 	}

@@ -56,6 +56,7 @@ type Config struct {
 	Proposer Proposer
 	State    State
 	Cluster  Cluster
+	Operator Operator
 	CDRs     *cdr.Store
 	// Ready says why the node takes no calls at the moment; nil: it does. A nil
 	// func is always ready.
@@ -76,6 +77,8 @@ func (c *Config) Validate() error {
 		return errors.New("api: State is missing")
 	case c.Cluster == nil:
 		return errors.New("api: Cluster is missing")
+	case c.Operator == nil:
+		return errors.New("api: Operator is missing")
 	case c.CDRs == nil:
 		return errors.New("api: CDRs is missing")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -39,8 +40,9 @@ type world struct {
 	index  uint64
 	at     fsm.Time
 	status cluster.Status
-	err    error // of consensus
-	asked  int   // ReadIndex calls
+	err    error    // of consensus
+	asked  int      // ReadIndex calls
+	gone   []string // nodes that were taken out of consensus
 	tokens map[string]client.Credential
 }
 
@@ -67,7 +69,7 @@ func newWorld(t *testing.T) *world {
 	go func() { stopped <- store.Run(ctx) }()
 	w.cdrs = store
 	handler, err := New(Config{
-		Node: "n1", Version: "1.2.3", Proposer: w, State: w, Cluster: w, CDRs: store,
+		Node: "n1", Version: "1.2.3", Proposer: w, State: w, Cluster: w, Operator: w, CDRs: store,
 		Logger: slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -192,6 +194,25 @@ func (w *world) Status() cluster.Status {
 	st := w.status
 	st.Commit, st.Applied = w.index, w.index
 	return st
+}
+
+// Transfer implements Operator.
+func (w *world) Transfer(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Leader = "n2"
+	return w.err
+}
+
+// Remove implements Operator: a fourth node may go, a third one with force.
+func (w *world) Remove(_ context.Context, node string, force bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !force {
+		return fmt.Errorf("remove %s: %w: 2 voters would be left, at least 3", node, cluster.ErrQuorum)
+	}
+	w.gone = append(w.gone, node)
+	return w.err
 }
 
 // request makes a plain HTTP request and returns the answer with its body.
