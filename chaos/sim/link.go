@@ -118,6 +118,9 @@ func (n *Net) transmit(kind Kind, from *Host, src, dst netip.AddrPort, payload [
 	if !from.holds(src.Addr()) {
 		return // IP_FREEBIND lets a program bind a foreign address, but not send from it
 	}
+	if kind == Datagram && n.cfg.Tap != nil {
+		n.cfg.Tap(from.name, src, dst, payload)
+	}
 	f := flow{flowControl, src, dst}
 	if kind == Datagram {
 		f.kind = flowDatagram

@@ -24,7 +24,7 @@ type Life struct {
 
 	stop context.CancelFunc
 	over chan struct{} // closed when the program has returned
-	err  error         // of the program; set before over is closed
+	err  error         // of the program or of its stop
 }
 
 // Machine is a host with a disk and a program.
@@ -144,6 +144,9 @@ func (m *Machine) end(die func(*Life)) *Life {
 func (m *Machine) Stop() {
 	if life := m.end(func(*Life) {}); life != nil {
 		<-life.over
+		if n := life.open(); n > 0 && life.err == nil {
+			life.err = fmt.Errorf("stopped and left %d sockets open", n)
+		}
 		life.Kill()
 		m.Disk.Kill()
 	}

@@ -62,6 +62,29 @@ func (r *Process) Kill() {
 	}
 }
 
+// open counts the sockets that the process has.
+func (r *Process) open() (count int) {
+	h := r.host
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	for _, p := range h.sockets() {
+		if p.proc == r && !p.closed {
+			count++
+		}
+	}
+	for _, l := range h.tcp {
+		if l.proc == r && !l.closed {
+			count++
+		}
+	}
+	for _, c := range h.conns {
+		if c.proc == r && !c.closed {
+			count++
+		}
+	}
+	return count
+}
+
 // die ends the process; its sockets are the caller's business.
 func (r *Process) die() {
 	r.dead, r.frozen, r.held = true, false, nil

@@ -51,7 +51,10 @@ type Config struct {
 	Queue   int           // datagrams waiting in a socket before the next is dropped; zero: 1,024
 	Shared  netip.Prefix  // addresses of the loopback profile, see address.go; zero: none
 	Window  int           // bytes in flight or unread per direction of a stream; zero: 256 KiB
-	Trace   func(Event)   // called for each packet, one at a time and in order; must not call the Net
+	// Tap is called for each datagram when it leaves a host, with the true sender
+	// whatever its source address says. It must not call the Net nor keep the payload.
+	Tap   func(host string, src, dst netip.AddrPort, payload []byte)
+	Trace func(Event) // called for each packet, one at a time and in order; must not call the Net
 }
 
 func (c Config) withDefaults() Config {

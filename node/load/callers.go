@@ -24,6 +24,8 @@ type CallersConfig struct {
 	Talk    time.Duration    // from answer to BYE; 0: until the switch ends the call
 	Drain   time.Duration    // on top of Talk, for the last calls to end by themselves; 0: 10 s
 	RTP     bool
+	Change  time.Duration      // between two re-INVITEs of a call: hold and back; 0: none
+	Ringing time.Duration      // after which an unanswered call is cancelled; 0: never
 	Caller  func(n int) string // number of the nth call; nil: made up
 	Callee  func(n int) string
 	// OnEnd hears of each call when it is over. It may be called from several
@@ -46,8 +48,18 @@ type Outcome struct {
 	Reason   string        // Reason header of a refusal
 	Cut      bool          // the switch sent the BYE
 	ByeLost  bool          // our BYE was not answered with 200
+	Changes  int           // re-INVITEs sent
+	Refused  int           // of them
 	RTP      media.StreamReport
 	Finished time.Time
+}
+
+// Gap is the longest time without voice, the time since the last packet included.
+func (o Outcome) Gap() time.Duration {
+	if o.RTP.Received == 0 {
+		return 0
+	}
+	return max(o.RTP.LongestGap, o.Finished.Sub(o.RTP.Last))
 }
 
 // Answered says whether the call was answered.
@@ -175,28 +187,32 @@ func (c *Callers) call(n int) error {
 		Target: target, Caller: c.cfg.Caller(n), Callee: c.cfg.Callee(n), Start: time.Now(),
 	}}
 	l.out.CallID = l.id
-	port := c.addr.Port() + 2
 	if c.cfg.RTP {
 		var err error
 		if l.voice, err = openStream(c.listen, c.addr.Addr(), 0x0a000000+uint32(n)); err != nil {
 			return fmt.Errorf("load: voice of call %d: %w", n, err)
 		}
-		port = l.voice.port()
 	}
+	l.version = 1
 	uri := fmt.Sprintf("sip:%s@%s", l.out.Callee, target)
 	req, err := sip.NewInvite(sip.InviteSpec{
 		URI: uri, Dest: peer(target), CallID: l.id, FromTag: c.endpoint.NewIdentifier(),
 		Branch: sip.Branch(c.endpoint.NewIdentifier()),
 		From:   fmt.Sprintf("<sip:%s@%s>", l.out.Caller, c.addr.Addr()), To: "<" + uri + ">",
 		Contact: c.endpoint.Contact("caller", sip.UDP), MaxForwards: 70,
-		ContentType: "application/sdp", Body: offer(c.addr.Addr(), port),
+		ContentType: "application/sdp", Body: describe(c.addr.Addr(), c.mediaPort(l), l.version, both),
 	})
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
 	c.add(l)
 	c.placed.Add(1)
-	_, err = c.endpoint.Request(req, sip.Options{}, func(res *sip.Response, err error) { c.response(l, req, res, err) })
+	tx, err := c.endpoint.Request(req, sip.Options{}, func(res *sip.Response, err error) { c.response(l, req, res, err) })
+	if err == nil && c.cfg.Ringing > 0 {
+		c.mu.Lock()
+		l.again = time.AfterFunc(c.cfg.Ringing, func() { c.giveUpRinging(l, tx) })
+		c.mu.Unlock()
+	}
 	return err
 }
 
@@ -232,8 +248,13 @@ func (c *Callers) answered(l *leg, req *sip.Request, res *sip.Response) {
 			c.report.problem(fmt.Sprintf("answer without usable sdp: %v", err))
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.cfg.Talk > 0 {
 		l.timer = time.AfterFunc(c.cfg.Talk, func() { c.hangUp(l) })
+	}
+	if c.cfg.Change > 0 {
+		l.again = time.AfterFunc(c.cfg.Change, func() { c.change(l) })
 	}
 }
 
@@ -267,10 +288,7 @@ func (c *Callers) endAt(id string, at time.Time, note func(*Outcome)) {
 		return
 	}
 	c.wg.Go(func() {
-		if l.timer != nil {
-			l.timer.Stop()
-		}
-		rtp := l.voice.stop()
+		rtp := l.stop()
 		c.mu.Lock()
 		out := l.out
 		c.mu.Unlock()
@@ -294,7 +312,7 @@ func (c *Callers) Request(req *sip.Request, tx *sip.ServerTx) {
 		tx.Respond(req.Response(200, ""))
 		c.ended(req)
 	case req.Method == sip.INVITE:
-		tx.Respond(req.Response(488, ""))
+		c.reinvited(req, tx)
 	case req.ToTag != "" && c.get(req.CallID) == nil: // RFC 3261 section 12.2.2
 		tx.Respond(req.Response(481, ""))
 	default:

@@ -85,15 +85,15 @@ func (s *stream) stop() media.StreamReport {
 	return s.voice.Report()
 }
 
-// offer is a description of one G.711 A-law stream. Its second answer has a
-// higher version.
-func offer(ip netip.Addr, port uint16) []byte {
+// describe is a description of one G.711 A-law stream; each new one of a call has
+// a higher version (RFC 3264 section 8).
+func describe(ip netip.Addr, port uint16, version int, direction string) []byte {
 	family := "IP4"
 	if ip.Is6() {
 		family = "IP6"
 	}
-	return fmt.Appendf(nil, "v=0\r\no=- 1 1 IN %[1]s %[2]s\r\ns=-\r\nc=IN %[1]s %[2]s\r\nt=0 0\r\n"+
-		"m=audio %[3]d RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\na=ptime:20\r\na=sendrecv\r\n", family, ip, port)
+	return fmt.Appendf(nil, "v=0\r\no=- 1 %[4]d IN %[1]s %[2]s\r\ns=-\r\nc=IN %[1]s %[2]s\r\nt=0 0\r\n"+
+		"m=audio %[3]d RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\na=ptime:20\r\na=%[5]s\r\n", family, ip, port, version, direction)
 }
 
 // phone is the part that callers and carrier share: an endpoint and the calls by
@@ -109,14 +109,17 @@ type phone struct {
 
 // leg is one call of a phone.
 type leg struct {
-	id     string
-	voice  *stream
-	timer  *time.Timer     // ring or talk time
-	tx     *sip.ServerTx   // carrier: the INVITE
-	state  sip.InviteState // carrier
-	dialog sip.Dialog      // caller, once answered
-	hungUp time.Time       // caller: when its BYE went out
-	out    Outcome         // caller
+	id      string
+	voice   *stream
+	timer   *time.Timer     // ring or talk time
+	again   *time.Timer     // caller: the next re-INVITE
+	version int             // of the last description
+	tx      *sip.ServerTx   // carrier: the INVITE
+	state   sip.InviteState // carrier
+	dialog  sip.Dialog      // once answered
+	hungUp  time.Time       // when our BYE went out
+	out     Outcome         // caller
+	far     LegOutcome      // carrier
 }
 
 func newPhone(listen Listen, addr netip.AddrPort, h sip.Handler) (*phone, error) {
@@ -167,11 +170,18 @@ func (p *phone) close() {
 	p.calls = map[string]*leg{}
 	p.mu.Unlock()
 	for _, l := range calls {
-		if l.timer != nil {
-			l.timer.Stop()
-		}
-		l.voice.stop()
+		l.stop()
 	}
+}
+
+// stop ends the timers and the voice of a call and returns its figures.
+func (l *leg) stop() media.StreamReport {
+	for _, t := range []*time.Timer{l.timer, l.again} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	return l.voice.stop()
 }
 
 func peer(a netip.AddrPort) sip.Peer { return sip.Peer{Transport: sip.UDP, Addr: a} }

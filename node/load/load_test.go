@@ -84,3 +84,68 @@ func TestBadConfig(t *testing.T) {
 		t.Error("callers without targets were made")
 	}
 }
+
+// Calls that change: put on hold and back, hung up by the carrier, given up
+// while they ring.
+func TestCallsThatChange(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		carrier load.CarrierConfig
+		callers load.CallersConfig
+		want    func(load.Outcome) bool
+		far     func(load.LegOutcome) bool
+	}{
+		{
+			"held", load.CarrierConfig{Early: true, RTP: true},
+			load.CallersConfig{Talk: 300 * time.Millisecond, Change: 50 * time.Millisecond, RTP: true},
+			func(o load.Outcome) bool { return o.Answered() && o.Changes > 1 && o.Refused == 0 && !o.Cut && o.Gap() > 0 },
+			func(o load.LegOutcome) bool { return !o.Answered.IsZero() && !o.HungUp && o.Received > 0 },
+		},
+		{
+			"hung up", load.CarrierConfig{Talk: func(string) time.Duration { return 50 * time.Millisecond }},
+			load.CallersConfig{Talk: time.Minute},
+			func(o load.Outcome) bool { return o.Answered() && o.Cut },
+			func(o load.LegOutcome) bool { return o.HungUp && !o.ByeLost },
+		},
+		{
+			"given up", load.CarrierConfig{Think: 10 * time.Millisecond, Ring: time.Minute},
+			load.CallersConfig{Ringing: 100 * time.Millisecond},
+			func(o load.Outcome) bool { return o.Status == 487 },
+			func(o load.LegOutcome) bool { return o.Answered.IsZero() && !o.Finished.IsZero() },
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.carrier.Listen, tc.carrier.Addr = listen, free(t)
+			tc.carrier.OnEnd = func(o load.LegOutcome) {
+				if !tc.far(o) || o.Callee != "861300000000" {
+					t.Errorf("leg %+v", o)
+				}
+			}
+			carrier, err := load.NewCarrier(tc.carrier)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tc.callers.Listen, tc.callers.Addr = listen, free(t)
+			tc.callers.Targets, tc.callers.CPS, tc.callers.Calls = []netip.AddrPort{carrier.Addr()}, 100, 1
+			tc.callers.OnEnd = func(o load.Outcome) {
+				if !tc.want(o) {
+					t.Errorf("outcome %+v", o)
+				}
+			}
+			callers, err := load.NewCallers(tc.callers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- carrier.Run(ctx) }()
+			if _, err := callers.Run(ctx); err != nil {
+				t.Error(err)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
