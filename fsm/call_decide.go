@@ -246,9 +246,9 @@ func (s *State) checkPrice(d *decision, _ *StartCall) {
 
 // findRoutes orders the candidates.
 func (s *State) findRoutes(d *decision, _ *StartCall) {
-	w := &routing{s: s, d: d, routes: s.routes[:0]}
+	w := &s.routing
+	*w = routing{s: s, d: d, routes: w.routes[:0]}
 	s.routeIndex().Select(&s.selection, d.callee, w)
-	s.routes = w.routes
 	for i := range s.selection.Candidates {
 		c := &s.selection.Candidates[i]
 		w.routes[i].Prefix, w.routes[i].Priority = c.Prefix, c.Priority

@@ -181,17 +181,10 @@ func (s *State) refusedCalls(cmd *Command, b *Refused) Result {
 // bury leaves a tombstone. Above the bound the oldest go before their time.
 func (s *State) bury(id CallID, t tombstone) {
 	s.ended.put(id, t)
-	s.ix.ended.push(dueKey[CallID]{t.At, id}, struct{}{})
+	s.ix.ended.push(t.At, id)
 	for s.ended.count > maxEnded {
-		due, _ := s.ix.ended.pop()
-		s.exhume(due)
+		s.ended.remove(s.ix.ended.pop().key)
 	}
-}
-
-// exhume drops a tombstone, if it is the one that was due.
-func (s *State) exhume(due dueKey[CallID]) bool {
-	t := s.ended.get(due.key)
-	return t != nil && t.At == due.at && s.ended.remove(due.key)
 }
 
 // release frees what is left of an account's hold and tells who waits for it.

@@ -12,7 +12,7 @@ const tombstoneLife = 60 * time.Second
 // expire clears away what is past its time, in bounded steps: whoever reads a
 // record looks at its time himself, so nothing depends on when it goes.
 func (s *State) expire() {
-	expireFrom(&s.ix.ended, s.now.Add(-tombstoneLife), s.exhume)
+	s.exhume(s.now.Add(-tombstoneLife))
 	expireFrom(&s.ix.keys, s.now.Add(-keyLife), func(due dueKey[string]) bool {
 		n := s.keys.count
 		s.forgetKey(due)
@@ -25,6 +25,13 @@ func (s *State) expire() {
 		s.unlist(due.key)
 		return true
 	})
+}
+
+// exhume drops the tombstones up to a time.
+func (s *State) exhume(upTo Time) {
+	for n := 0; n < expiriesPerEntry && s.ix.ended.len() > 0 && s.ix.ended.top().at <= upTo; n++ {
+		s.ended.remove(s.ix.ended.pop().key)
+	}
 }
 
 // expireFrom takes what is due off an agenda. Stale entries do not count

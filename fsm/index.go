@@ -24,7 +24,7 @@ type indexes struct {
 	owned      callSets
 	silent     callSets
 	lastGrants map[string]int // live calls of an account whose grant is the last
-	ended      agenda[dueKey[CallID], struct{}]
+	ended      burials
 	blocks     agenda[dueKey[fraud.Key], struct{}]
 	keys       agenda[dueKey[string], struct{}]
 	keysOf     map[string]*agenda[dueKey[string], struct{}] // by token
@@ -53,7 +53,6 @@ func (s *State) reindex() {
 		lastGrants: map[string]int{},
 		keysOf:     map[string]*agenda[dueKey[string], struct{}]{},
 	}
-	s.ix.ended.order = byDue(CallID.compare)
 	s.ix.blocks.order = byDue(fraud.Key.Compare)
 	s.ix.keys.order = byDue(strings.Compare)
 	s.resolve()
@@ -64,7 +63,8 @@ func (s *State) reindex() {
 	s.routings.each(func(id string, g *RoutingGateway) { s.ix.plansOut[id] = mustCompile(&g.Rules, true) })
 	s.versions.each(func(_ versionKey, v *rateVersion) { s.ix.rateRows += int(v.Rows) })
 	s.lists.each(func(_ string, l *NumberList) { s.ix.listed += len(l.Numbers) })
-	s.ended.each(func(id CallID, t *tombstone) { s.ix.ended.push(dueKey[CallID]{t.At, id}, struct{}{}) })
+	s.ended.each(func(id CallID, t *tombstone) { s.ix.ended.due = append(s.ix.ended.due, dueKey[CallID]{t.At, id}) })
+	slices.SortFunc(s.ix.ended.due, byDue(CallID.compare))
 	s.keys.each(func(k string, r *adminResult) { s.ix.addKey(k, r.At) })
 	s.blocks.each(func(k fraud.Key, b *Block) {
 		if b.Until != 0 {

@@ -50,11 +50,11 @@ func (s *State) inheritOrphans(from NodeID, to *Member) {
 func (s *State) endedLately() iter.Seq2[CallID, *tombstone] {
 	since := s.head.At.Add(-OrphanLife)
 	return func(yield func(CallID, *tombstone) bool) {
-		for _, e := range s.ix.ended.entries {
-			if e.key.at <= since {
-				continue
+		for _, due := range slices.Backward(s.ix.ended.waiting()) {
+			if due.at <= since {
+				return
 			}
-			if t := s.ended.get(e.key.key); t != nil && t.At == e.key.at && !yield(e.key.key, t) {
+			if !yield(due.key, s.ended.get(due.key)) {
 				return
 			}
 		}

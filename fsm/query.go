@@ -114,7 +114,7 @@ func (s *State) LookupRate(table, number string) (row RateRow, version uint64, o
 func (s *State) reader() *State {
 	c := *s
 	c.now = c.head.At
-	c.selection, c.routes = route.Selection{}, nil
+	c.selection, c.routing = route.Selection{}, routing{}
 	c.ix.rates = maps.Clone(s.ix.rates)
 	return &c
 }

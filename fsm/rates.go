@@ -66,7 +66,39 @@ func (v *rateVersion) fields(c *wire.Codec) {
 	digits(c, &v.Last)
 }
 
-func (k *rateChunk) fields(c *wire.Codec) { wire.Slice(c, &k.Rows, maxRows, each) }
+func (k *rateChunk) fields(c *wire.Codec) {
+	wire.Slice(c, &k.Rows, maxRows, each)
+	if c.Decoding() {
+		k.Rows = packed(k.Rows)
+	}
+}
+
+// packed returns the rows with all their texts in one: millions of prefixes would
+// keep the garbage collector busy. Neighbours mostly share their area.
+func packed(rows []RateRow) []RateRow {
+	rows = slices.Clone(rows)
+	var all strings.Builder
+	for i := range rows {
+		all.WriteString(rows[i].Prefix)
+		if i == 0 || rows[i].Area != rows[i-1].Area {
+			all.WriteString(rows[i].Area)
+		}
+	}
+	rest := all.String()
+	take := func(text *string) { *text, rest = rest[:len(*text)], rest[len(*text):] }
+	area := "" // of the row before, as it came
+	for i := range rows {
+		r := &rows[i]
+		take(&r.Prefix)
+		if same := r.Area == area; i > 0 && same {
+			r.Area = rows[i-1].Area
+		} else {
+			area = r.Area
+			take(&r.Area)
+		}
+	}
+	return rows
+}
 
 // putRateTable creates a table, or changes its settings for new calls.
 func (s *State) putRateTable(t *RateTable) Result {
@@ -187,7 +219,7 @@ func (s *State) importRates(b *ImportRates) Result {
 	v.Rows += uint32(len(b.Rows))
 	s.ix.rateRows += len(b.Rows)
 	s.versions.put(k, v)
-	s.chunks.put(chunkKey{k, b.Chunk}, rateChunk{b.Rows})
+	s.chunks.put(chunkKey{k, b.Chunk}, rateChunk{packed(b.Rows)})
 	delete(s.ix.rates, k) // it lacks these rows
 	s.event(Event{Kind: EventRates, ID: b.Table, Version: b.Version})
 	return Result{Count: uint64(v.Rows)}

@@ -66,7 +66,7 @@ type State struct {
 	rounding    billing.Rounding
 	decision    decision // scratch, as what follows
 	selection   route.Selection
-	routes      []Candidate
+	routing     routing
 	views       []*View // not released yet
 	checkpoints []Checkpoint
 	hasher      hasher
