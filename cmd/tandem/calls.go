@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,7 @@ import (
 )
 
 func (a *app) callsCommand() *cobra.Command {
-	return group("calls", "Live calls", a.callsList(), a.callsShow(), a.callsCount(), a.callsKill())
+	return group("calls", "Live calls", a.callsList(), a.callsShow(), a.callsCount(), a.callsTrace(), a.callsKill())
 }
 
 // callQuery adds the flags that select live calls.
@@ -141,4 +142,37 @@ func parseSeq(s string) (uint64, error) {
 		return 0, badUsage("%q is no sequence of a CDR: want a number from 1", s)
 	}
 	return n, nil
+}
+
+func (a *app) callsTrace() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "trace ID", Short: "Show the SIP messages of a call, both legs", Args: cobra.ExactArgs(1),
+		Long: "Show the SIP messages of a live call, or of a CDR, as a ladder.\n\n" +
+			"Nodes keep the newest messages in memory, for some minutes.",
+	}
+	full := cmd.Flags().Bool("full", false, "the messages themselves")
+	file := cmd.Flags().String("pcap", "", "write a capture file instead")
+	cmd.MarkFlagsMutuallyExclusive("full", "pcap")
+	cmd.RunE = a.api(func(ctx context.Context, c *client.Client, args []string) error {
+		form := "ladder"
+		switch {
+		case *full:
+			form = "text"
+		case *file != "":
+			form = "pcap"
+		}
+		body, err := c.Trace(ctx, args[0], form)
+		if err != nil {
+			return err
+		}
+		if *file == "" {
+			_, err = a.out.Write(body)
+			return err
+		}
+		if err := os.WriteFile(*file, body, 0o600); err != nil {
+			return fmt.Errorf("write capture: %w", err)
+		}
+		return nil
+	})
+	return cmd
 }

@@ -26,6 +26,7 @@ import (
 	"tandem/cluster"
 	"tandem/fsm"
 	"tandem/node/cdr"
+	"tandem/node/trace"
 )
 
 // Proposer commits commands.
@@ -49,6 +50,13 @@ type Cluster interface {
 	Status() cluster.Status
 }
 
+// Traces finds the SIP messages of a call on all nodes: those with one of the
+// Call-IDs, and those of our legs of the call, unless it is zero. What is found is
+// good even with an error, which says which nodes did not answer.
+type Traces interface {
+	Trace(ctx context.Context, call fsm.CallID, callIDs []string) ([]trace.Message, error)
+}
+
 // Config is what the API is made of.
 type Config struct {
 	Node     string // name of this node
@@ -58,6 +66,7 @@ type Config struct {
 	Cluster  Cluster
 	Operator Operator
 	CDRs     *cdr.Store
+	Traces   Traces // nil: no messages are kept
 	// Ready says why the node takes no calls at the moment; nil: it does. A nil
 	// func is always ready.
 	Ready func() error

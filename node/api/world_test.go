@@ -20,6 +20,7 @@ import (
 	"tandem/fsm"
 	"tandem/node/api/client"
 	"tandem/node/cdr"
+	"tandem/node/trace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,6 +35,7 @@ type world struct {
 	cdrs  *cdr.Store
 	admin *client.Client
 	logs  *bytes.Buffer
+	kept  ring // SIP messages
 
 	mu     sync.Mutex // the fields below
 	state  *fsm.State
@@ -50,6 +52,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		t: t, state: fsm.New(fsm.Config{}), at: epoch, logs: &bytes.Buffer{}, tokens: map[string]client.Credential{},
+		kept: ring{trace.New(trace.Config{})},
 		status: cluster.Status{
 			ID: "n1", ClusterID: "c1", State: "Leader", Leader: "n1", Term: 3,
 			Members: []cluster.Member{{ID: "n1", Addr: "10.0.0.11:7946", Alive: true}, {ID: "n2", Addr: "10.0.0.12:7946", Alive: true}, {ID: "n3", Addr: "10.0.0.13:7946"}},
@@ -69,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	go func() { stopped <- store.Run(ctx) }()
 	w.cdrs = store
 	handler, err := New(Config{
-		Node: "n1", Version: "1.2.3", Proposer: w, State: w, Cluster: w, Operator: w, CDRs: store,
+		Node: "n1", Version: "1.2.3", Proposer: w, State: w, Cluster: w, Operator: w, CDRs: store, Traces: w.kept,
 		Logger: slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {

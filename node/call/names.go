@@ -148,3 +148,12 @@ func (n names) session(call fsm.CallID, leg media.Side) uint64 {
 	sum := n.sum([]byte("sdp"), call[:], []byte{byte(leg)})
 	return binary.BigEndian.Uint64(sum[:8]) >> 11
 }
+
+// legPrefix is the part of a name that only the call decides, in bytes: as many as
+// make whole letters.
+const legPrefix = 15
+
+// LegPrefix is how the Call-IDs of all our legs of a call towards gateways begin.
+func LegPrefix(id fsm.CallID) string {
+	return base32.NewEncoding(alphabet).WithPadding(base32.NoPadding).EncodeToString(id[:legPrefix])
+}

@@ -7,7 +7,7 @@
 //
 //	r := trace.New(trace.Config{})
 //	r.Record(trace.Message{...})            // at each socket
-//	messages := r.Find(callID, otherCallID) // both legs, in order of time
+//	messages := r.Find(trace.Query{CallIDs: ids}) // both legs, in order of time
 //	trace.Ladder(w, messages)
 //	trace.PCAP(w, messages)
 package trace
@@ -83,40 +83,49 @@ func (r *Ring) Record(m Message) {
 	if len(id) == 0 {
 		return
 	}
-	key := keyOf(id)
-	s := &r.stripes[key%stripes]
+	s := &r.stripes[stripeOf(id)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(key, &m)
+	s.put(&m)
 }
 
-// Find returns the messages that carry one of the Call-IDs, oldest first.
-func (r *Ring) Find(callIDs ...string) []Message {
+// Query selects the messages of a call.
+type Query struct {
+	CallIDs []string
+	// Prefix selects, beside CallIDs, those that begin so; empty: none. Call control
+	// names all legs towards gateways alike.
+	Prefix string
+}
+
+func (q *Query) match(id []byte) bool {
+	return q.Prefix != "" && bytes.HasPrefix(id, []byte(q.Prefix)) || slices.Contains(q.CallIDs, string(id))
+}
+
+// Find returns the messages that a query selects, oldest first. It reads the whole
+// ring: some 10 ms.
+func (r *Ring) Find(q Query) []Message {
 	var found []Message
-	for _, id := range callIDs {
-		if id == "" {
-			continue
-		}
-		key := keyOf([]byte(id))
-		s := &r.stripes[key%stripes]
+	for i := range r.stripes {
+		s := &r.stripes[i]
 		s.mu.Lock()
-		found = s.find(found, key, []byte(id))
+		found = s.find(found, &q)
 		s.mu.Unlock()
 	}
-	Sort(found)
-	return found[max(0, len(found)-maxFound):]
+	return Newest(found)
 }
 
-// Sort puts messages of several nodes into the order of time.
-func Sort(messages []Message) {
+// Newest puts messages, of several nodes perhaps, into the order of time and keeps
+// as many as are shown.
+func Newest(messages []Message) []Message {
 	slices.SortStableFunc(messages, func(a, b Message) int { return a.At.Compare(b.At) })
+	return messages[max(0, len(messages)-maxFound):]
 }
 
-// keyOf is what a ring finds a Call-ID by.
-func keyOf(id []byte) uint64 {
-	h := fnv.New64a()
+// stripeOf spreads calls over the stripes.
+func stripeOf(id []byte) uint32 {
+	h := fnv.New32a()
 	h.Write(id)
-	return h.Sum64()
+	return h.Sum32() % stripes
 }
 
 // stripe is a ring of records, each a header and a message. A record never wraps:
@@ -131,10 +140,10 @@ type stripe struct {
 }
 
 // header is the fixed part of a record.
-const header = 4 + 8 + 8 + 1 + 1 + 18 + 18 // length, key, time, direction, transport, local, peer
+const header = 4 + 8 + 1 + 1 + 18 + 18 // length, time, direction, transport, local, peer
 
 // put writes a record over the oldest ones.
-func (s *stripe) put(key uint64, m *Message) {
+func (s *stripe) put(m *Message) {
 	raw := m.Raw[:min(len(m.Raw), maxRaw)]
 	need := header + len(raw)
 	if rest := len(s.slab) - s.head; rest < need { // not before the end
@@ -148,7 +157,6 @@ func (s *stripe) put(key uint64, m *Message) {
 	s.room(need)
 	b := s.slab[s.head:s.head]
 	b = binary.BigEndian.AppendUint32(b, uint32(need))
-	b = binary.BigEndian.AppendUint64(b, key)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.At.UnixNano()))
 	b = append(b, byte(m.Direction), byte(slices.Index(transports[:], m.Transport)))
 	b = appendAddr(b, m.Local)
@@ -182,13 +190,13 @@ func (s *stripe) sizeAt(at int) int {
 	return len(s.slab) - at
 }
 
-// find appends copies of the records that carry a Call-ID.
-func (s *stripe) find(found []Message, key uint64, id []byte) []Message {
+// find appends copies of the records that a query selects.
+func (s *stripe) find(found []Message, q *Query) []Message {
 	for at, left := s.tail, s.filled; left > 0; {
 		size := s.sizeAt(at)
 		if size >= header && binary.BigEndian.Uint32(s.slab[at:]) != 0 {
 			record := s.slab[at : at+size]
-			if binary.BigEndian.Uint64(record[4:]) == key && bytes.Equal(callIDOf(record[header:]), id) {
+			if q.match(callIDOf(record[header:])) {
 				found = append(found, read(record))
 			}
 		}
@@ -203,12 +211,12 @@ func (s *stripe) find(found []Message, key uint64, id []byte) []Message {
 // read makes a message of a record.
 func read(record []byte) Message {
 	m := Message{
-		At:        time.Unix(0, int64(binary.BigEndian.Uint64(record[12:]))),
-		Direction: Direction(record[20]), Local: readAddr(record[22:40]), Peer: readAddr(record[40:58]),
+		At:        time.Unix(0, int64(binary.BigEndian.Uint64(record[4:]))),
+		Direction: Direction(record[12]), Local: readAddr(record[14:32]), Peer: readAddr(record[32:50]),
 		Raw: bytes.Clone(record[header:]),
 	}
-	if int(record[21]) < len(transports) {
-		m.Transport = transports[record[21]]
+	if int(record[13]) < len(transports) {
+		m.Transport = transports[record[13]]
 	}
 	return m
 }

@@ -44,7 +44,7 @@ func TestLadder(t *testing.T) {
 	r := New(Config{})
 	call(r)
 	var out strings.Builder
-	if err := Ladder(&out, r.Find("leg-a", "leg-b", "")); err != nil {
+	if err := Ladder(&out, r.Find(Query{CallIDs: []string{"leg-a"}, Prefix: "leg-b"})); err != nil {
 		t.Fatal(err)
 	}
 	const want = `         198.51.100.7:5060           203.0.113.20:5060           192.0.2.9:5060
@@ -63,7 +63,7 @@ func TestTextObeysNobody(t *testing.T) {
 	r := New(Config{})
 	r.Record(message(In, caller, 0, "INVITE sip:\x1b[2J@x SIP/2.0", "evil", ""))
 	var out strings.Builder
-	if err := Text(&out, r.Find("evil")); err != nil {
+	if err := Text(&out, r.Find(Query{CallIDs: []string{"evil"}})); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); strings.Contains(got, "\x1b") || !strings.Contains(got, "Call-ID: evil") {
@@ -78,7 +78,7 @@ func TestPCAP(t *testing.T) {
 	six.Local = netip.MustParseAddrPort("[2001:db8::2]:5060")
 	r.Record(six)
 	var out bytes.Buffer
-	if err := PCAP(&out, r.Find("leg-a", "leg-b")); err != nil {
+	if err := PCAP(&out, r.Find(Query{Prefix: "leg-"})); err != nil {
 		t.Fatal(err)
 	}
 	b := out.Bytes()[24:]
@@ -117,7 +117,7 @@ func TestRingKeepsTheNewest(t *testing.T) {
 			r.Record(m)
 			all = append(all, string(m.Raw))
 		}
-		found := r.Find("one")
+		found := r.Find(Query{CallIDs: []string{"one"}})
 		if len(found) == 0 {
 			t.Fatal("nothing found")
 		}

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 
 	"tandem/billing"
 )
@@ -225,4 +227,17 @@ func (c *Client) CDRs(ctx context.Context, q CDRQuery) (List[CDR], error) {
 func (c *Client) CDR(ctx context.Context, seq uint64) (cdr CDR, r Receipt, err error) {
 	r, err = c.get(ctx, path("cdrs", formatUint(seq)), nil, &cdr)
 	return cdr, r, err
+}
+
+// Trace returns the SIP messages of a call, by its id or the number of its CDR, in
+// a form: "ladder", "text" or "pcap".
+func (c *Client) Trace(ctx context.Context, id, form string) ([]byte, error) {
+	accept := "text/plain"
+	if form == "pcap" {
+		accept = "application/vnd.tcpdump.pcap"
+	}
+	body, _, err := c.send(ctx, request{
+		method: http.MethodGet, path: path("traces", id), query: url.Values{"form": {form}}, accept: accept,
+	})
+	return body, err
 }
