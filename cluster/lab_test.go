@@ -31,6 +31,8 @@ type ledger struct {
 	tick   bool
 	sizes  []int // commands in each entry
 	late   int   // commands that came after their deadline
+	roster roster
+	died   func(*cluster.Death)
 }
 
 type ledgerState struct {
@@ -63,6 +65,9 @@ func (l *ledger) Apply(index uint64, at int64, commands []cluster.Envelope) ([][
 			}
 			l.state.Seen[key] = place
 			l.state.Hash = sha256.Sum256(append(l.state.Hash[:], c.Body...))
+			if d := l.roster.apply(index, at, c.Body); d != nil && l.died != nil {
+				defer l.died(d)
+			}
 		}
 		out = append(out, binary.BigEndian.AppendUint64(nil, place))
 	}
@@ -129,19 +134,22 @@ type lab struct {
 
 // labNode is a node of the lab: what outlives its program, and its newest life.
 type labNode struct {
-	id     string
-	cfg    cluster.Config
-	host   *sim.Host
-	disk   *sim.Disk
-	mu     sync.Mutex // guards what follows
-	c      *cluster.Cluster
-	m      *ledger
-	life   *sim.Process
-	volume *sim.Volume
-	stop   context.CancelFunc
-	ended  chan error
-	events []cluster.Event
-	fatal  error
+	id       string
+	cfg      cluster.Config
+	host     *sim.Host
+	disk     *sim.Disk
+	mu       sync.Mutex // guards what follows
+	c        *cluster.Cluster
+	m        *ledger
+	life     *sim.Process
+	volume   *sim.Volume
+	stop     context.CancelFunc
+	ended    chan error
+	events   []cluster.Event
+	fatal    error
+	refusals int
+	lease    *leaseLab              // of a lab with leases
+	probe    func(node string) bool // of later lives
 }
 
 // giveUp is when a stream breaks that a cut holds up. An rpc connection is
@@ -204,6 +212,12 @@ func (l *lab) start(n *labNode) {
 	cfg := n.cfg
 	cfg.Network, cfg.Machine, cfg.Checkpoints, cfg.Wall = network(n.life), n.m, n.m.checkpoints, n.host.Wall
 	use(n.volume, &cfg)
+	cfg.Boot = n.life.SinceBoot
+	if n.lease != nil {
+		n.m.died = n.lease.died
+		cfg.Peers, cfg.Probe = n.m.peers, n.probe
+		cfg.Down = func(d cluster.Death) { n.lease.tell(n.cluster(), notice{Down: &d}) }
+	}
 	cfg.Notify = func(e cluster.Event) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -388,6 +402,21 @@ func (n *labNode) cluster() *cluster.Cluster {
 }
 
 func (n *labNode) stillLives() bool { return n.cluster() != nil }
+
+// fenced says whether a member has refused this life for good, once for each.
+func (n *labNode) fenced() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	count := 0
+	for _, e := range n.events {
+		if e.Kind == cluster.EventFenced {
+			count++
+		}
+	}
+	news := count > n.refusals
+	n.refusals = count
+	return news
+}
 
 func (n *labNode) getFatal() error {
 	n.mu.Lock()

@@ -76,7 +76,7 @@ type tally struct {
 	announced bool
 	awake     time.Duration          // since when this member has been judging without a nap
 	ticked    time.Duration          // when it looked last
-	heard     map[life]time.Duration // when it answered last
+	heard     map[life]time.Duration // when it answered last, at first when it learnt of the life
 	gone      map[life]bool          // pledged against, or exited
 }
 
@@ -95,12 +95,19 @@ func (t *tally) announce(now time.Duration) {
 	}
 }
 
-// tick is called regularly; it notices naps and forgets lives that are history.
+// tick is called regularly; it notices naps and new lives, and forgets those that
+// are history.
 func (t *tally) tick(now time.Duration, m membership) {
 	if now-t.ticked > maxNap {
 		t.awake = now
 	}
 	t.ticked = now
+	for _, l := range m.set {
+		who := life{l.ID, l.Incarnation}
+		if _, known := t.heard[who]; !known && l.Up {
+			t.heard[who] = now
+		}
+	}
 	past := func(who life) bool {
 		l, known := m.find(who.node)
 		return known && l.Incarnation > who.incarnation
@@ -157,10 +164,11 @@ func (t *tally) until(now time.Duration, m membership) time.Duration {
 // silent is for how long a life has had no answer from this member, which was
 // awake all the time.
 func (t *tally) silent(now time.Duration, who life) time.Duration {
-	if !t.announced || who.node == t.self.node || now-t.ticked > maxNap {
+	heard, known := t.heard[who]
+	if !known || !t.announced || who.node == t.self.node || now-t.ticked > maxNap {
 		return 0
 	}
-	return now - max(t.awake, t.heard[who])
+	return now - max(t.awake, heard)
 }
 
 // mayPledge says whether pledge would succeed.
