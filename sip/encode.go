@@ -133,5 +133,5 @@ func appendHeader(b []byte, name, value string) []byte {
 // via returns the value of our own Via. rport asks the peer to answer to the
 // port that it sees (RFC 3581 section 3).
 func (e *Endpoint) via(transport Transport, branch string) string {
-	return "SIP/2.0/" + transport.String() + " " + e.public + ";branch=" + branch + ";rport"
+	return "SIP/2.0/" + transport.String() + " " + e.public[transport] + ";branch=" + branch + ";rport"
 }

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -92,9 +94,6 @@ type Config struct {
 	// response or 0 for a request; false drops it. A node that has lost its lease
 	// sends nothing but 503. nil: all pass.
 	Permit func(status int) bool
-	// Trace is shown every message that has passed Gate, and every one that leaves. It
-	// must not keep raw. nil: nobody looks.
-	Trace func(sent bool, peer Peer, raw []byte)
 	// Supported lists the option tags that a request may Require; others get 420.
 	Supported []string
 	Rand      io.Reader // source of tags, branches and Call-IDs; nil: crypto/rand
@@ -130,12 +129,17 @@ func isHostPort(s string) bool {
 // Endpoint is one service address. Create it with New, then call Run.
 type Endpoint struct {
 	cfg    Config
-	public string // host:port of Via and Contact
+	public [lastTransport + 1]string // host:port of Via and Contact
 	log    *slog.Logger
 	seed   uint64 // of the hash that spreads Call-IDs over shards: peers cannot aim at one
 	shards []*shard
-	tcp    connTable
 	stats  Stats
+
+	streams connTable
+	repeats *repeats
+	budgets *budgets
+	friends friends
+	narrow  narrow
 
 	randMu sync.Mutex // guards cfg.Rand, which need not be safe for concurrent use
 }
@@ -158,7 +162,7 @@ func New(cfg Config) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		cfg:    cfg,
-		public: cmp.Or(cfg.Public, cfg.Packet.LocalAddr().String()),
+		public: publics(&cfg),
 		log:    cfg.Logger,
 	}
 	var seed [8]byte
@@ -166,7 +170,8 @@ func New(cfg Config) (*Endpoint, error) {
 		return nil, fmt.Errorf("sip: read Rand: %w", err)
 	}
 	e.seed = binary.LittleEndian.Uint64(seed[:])
-	e.tcp.init(e)
+	e.streams.init(e)
+	e.repeats, e.budgets = newRepeats(), newBudgets(cfg.Budget)
 	for range cfg.Shards {
 		e.shards = append(e.shards, newShard(e))
 	}
@@ -179,9 +184,33 @@ func (e *Endpoint) Stats() *Stats { return &e.stats }
 // Contact returns the URI under which this endpoint is reached, with the given
 // user part and over the given transport.
 func (e *Endpoint) Contact(user string, transport Transport) string {
-	uri := "sip:" + user + "@" + e.public
-	if transport == TCP {
-		uri += ";transport=tcp"
+	uri := "sip:" + user + "@" + e.public[transport]
+	if transport != UDP {
+		uri += ";transport=" + strings.ToLower(transport.String())
 	}
 	return uri
+}
+
+// publics are the host:port of Via and Contact, by transport.
+func publics(cfg *Config) (all [lastTransport + 1]string) {
+	plain := cmp.Or(cfg.Public, cfg.Packet.LocalAddr().String())
+	host, _, err := net.SplitHostPort(plain)
+	if err != nil {
+		host = plain
+	}
+	secure := cmp.Or(cfg.TLS.Public, net.JoinHostPort(host, portOf(cfg.TLS.Listener, "5061")))
+	web := cmp.Or(cfg.WebSocket.Public, net.JoinHostPort(host, portOf(cfg.WebSocket.Listener, "80")))
+	return [...]string{UDP: plain, TCP: plain, TLS: secure, WS: web, WSS: web}
+}
+
+// portOf is the listener's port.
+func portOf(listener net.Listener, otherwise string) string {
+	if listener == nil {
+		return otherwise
+	}
+	at, err := addrPortOf(listener.Addr())
+	if err != nil {
+		return otherwise
+	}
+	return strconv.Itoa(int(at.Port()))
 }

@@ -6,9 +6,12 @@ import (
 	"strconv"
 )
 
-// errFraming: a byte stream holds no message boundary that can be trusted; the
-// connection is closed.
-var errFraming = errors.New("sip: no message boundary in the stream")
+// What ends a byte stream: after either of them nobody knows where the next message
+// begins.
+var (
+	errFraming = errors.New("sip: no message boundary in the stream")
+	errTooLong = errors.New("sip: message too long")
+)
 
 // framer cuts a byte stream into messages by Content-Length (RFC 3261 section
 // 18.3). It holds at most one message and what was read behind it.
@@ -16,6 +19,17 @@ type framer struct {
 	buf     []byte
 	scanned int // bytes of buf in which no empty line begins
 	pings   int // double CRLFs seen between messages (RFC 5626 section 3.5.1)
+}
+
+// crlf is the pong of RFC 5626 section 3.5.1.
+const crlf = "\r\n"
+
+// replies returns a pong for each ping.
+func (f *framer) replies() (pongs [][]byte) {
+	for ; f.pings > 0; f.pings-- {
+		pongs = append(pongs, []byte(crlf))
+	}
+	return pongs
 }
 
 // space returns room to read into; grown reports how much of it was filled.
@@ -30,21 +44,25 @@ func (f *framer) space() []byte {
 func (f *framer) grown(n int) { f.buf = f.buf[:len(f.buf)+n] }
 
 // next returns the next whole message, or nil when more bytes are needed. The
-// message is valid until the next call of space.
+// message is valid until the next call of space. With an error comes the head of
+// the message that does not end, if there is one, to be refused.
 func (f *framer) next() ([]byte, error) {
 	f.skipLineEnds()
 	i := bytes.Index(f.buf[f.scanned:], []byte("\r\n\r\n"))
 	if i < 0 {
 		if len(f.buf) > maxMessage {
-			return nil, errFraming
+			return nil, errTooLong
 		}
 		f.scanned = max(0, len(f.buf)-3)
 		return nil, nil
 	}
 	head := f.scanned + i + 4
 	length, err := contentLength(f.buf[:head])
-	if err != nil || head+length > maxMessage {
-		return nil, errFraming
+	if err != nil {
+		return f.buf[:head], err
+	}
+	if head+length > maxMessage {
+		return f.buf[:head], errTooLong
 	}
 	f.scanned += i
 	if len(f.buf) < head+length {

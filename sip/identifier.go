@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -17,12 +18,7 @@ const identifierBytes = 12
 // NewIdentifier returns a random text for use as a tag or as a Call-ID.
 func (e *Endpoint) NewIdentifier() string {
 	var b [identifierBytes]byte
-	e.randMu.Lock()
-	_, err := io.ReadFull(e.cfg.Rand, b[:])
-	e.randMu.Unlock()
-	if err != nil {
-		panic(fmt.Sprintf("sip: the random source must not fail: %v", err))
-	}
+	e.random(b[:])
 	return hex.EncodeToString(b[:])
 }
 
@@ -45,5 +41,26 @@ func own(texts ...*string) {
 	all := b.String()
 	for _, s := range texts {
 		*s, all = all[:len(*s)], all[len(*s):]
+	}
+}
+
+// newConn names a connection; see Conn.
+func (e *Endpoint) newConn() Conn {
+	var b [8]byte
+	for {
+		e.random(b[:])
+		if id := Conn(binary.LittleEndian.Uint64(b[:])); id != 0 {
+			return id
+		}
+	}
+}
+
+// random fills b from the source of randomness.
+func (e *Endpoint) random(b []byte) {
+	e.randMu.Lock()
+	_, err := io.ReadFull(e.cfg.Rand, b)
+	e.randMu.Unlock()
+	if err != nil {
+		panic(fmt.Sprintf("sip: the random source must not fail: %v", err))
 	}
 }

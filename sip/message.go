@@ -88,10 +88,13 @@ type Request struct {
 	Flow     netip.AddrPort
 	FlowConn Conn
 
-	vias    []string // received: Via values, the top one with received and rport
-	sentBy  string   // received: host:port of the top Via
-	rport   bool     // received: the top Via asks for RFC 3581
-	replyTo Peer     // received: where the responses go (RFC 3261 section 18.2.2, RFC 3581)
+	vias   []string // received: Via values, the top one with received and rport
+	sentBy string   // received: host:port of the top Via
+
+	viaParams string // received: parameters of the top Via
+	rport     bool   // received: the top Via asks for RFC 3581
+	sum       uint64 // received: of the datagram, to know it again; 0: came on a stream
+	replyTo   Peer   // received: where the responses go (RFC 3261 section 18.2.2, RFC 3581)
 }
 
 // Response is a response, received or to be sent.

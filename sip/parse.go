@@ -304,6 +304,7 @@ func (p *parser) request(r *Request, f *fields, body []byte) {
 	r.CallID, r.CSeq, r.MaxForwards = f.callID, f.cseq, f.maxForwards
 	r.Headers, r.Body = f.rest, body
 	r.vias, r.Branch, r.sentBy, r.rport = f.vias, f.via.branch, f.via.sentBy, f.via.rport
+	r.viaParams = f.via.params
 	switch {
 	case f.cseqMethod != "" && f.cseqMethod != r.Method:
 		p.fail(MalformedCSeqMethod)

@@ -31,6 +31,13 @@ func (q *queue[T]) push(v T, bound int) bool {
 	return ok
 }
 
+// len returns how many items wait.
+func (q *queue[T]) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items)
+}
+
 // take returns all items; spare is what the reader got last time, for reuse.
 func (q *queue[T]) take(spare []T) []T {
 	clear(spare)

@@ -3,99 +3,151 @@ package sip
 import (
 	"encoding/hex"
 	"hash/fnv"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
 )
 
-// receive takes one message from a socket: gate, parse, refuse or hand to its
-// shard. It is called by the readers; raw is theirs.
-func (e *Endpoint) receive(src Peer, raw []byte) {
+// arrival is where a message came from.
+type arrival struct {
+	peer      Peer
+	conn      *conn // nil: a datagram
+	authentic bool  // the connection's certificate was checked
+}
+
+// receive takes one message from a socket: budget, gate, repetition, parse, refuse
+// or hand to its shard. It is called by the readers; raw is theirs. Up to parse it
+// allocates nothing, so what is dropped costs little whoever sends it.
+func (e *Endpoint) receive(from arrival, raw []byte) {
 	if isKeepAlive(raw) {
 		e.stats.KeepAlives.Add(1)
 		return
 	}
-	if e.cfg.Gate != nil && !e.cfg.Gate(src.Addr, raw) {
+	src := from.peer.Addr
+	known := e.known(src.Addr())
+	if !known && !e.afford(src.Addr(), 1) {
+		return
+	}
+	if e.cfg.Gate != nil && !e.cfg.Gate(src, raw) {
 		e.stats.DroppedGate.Add(1)
 		return
 	}
-	if e.cfg.Trace != nil {
-		e.cfg.Trace(false, src, raw)
+	var sum uint64
+	if from.conn == nil {
+		sum = e.repeats.sum(src, raw)
+		if tx := e.repeats.find(sum); tx != nil {
+			e.stats.RequestsIn.add(tx.method)
+			e.push(tx.shard, event{again: tx}, packetBound)
+			return
+		}
 	}
 	m, err := parse(raw)
-	if err != nil {
+	switch {
+	case err != nil:
 		e.stats.Malformed[err.reason].Add(1)
 		if m.req != nil {
-			e.refuse(m.req, src, err.status)
+			e.answer(m.req, from, err.status)
+		}
+	case m.res != nil:
+		e.stats.ResponsesIn[m.res.Status/100].Add(1)
+		m.res.Source, m.res.Conn = from.peer, from.name()
+		e.push(e.shard(m.res.CallID), event{res: m.res}, packetBound)
+	default:
+		m.req.sum = sum
+		e.request(m.req, from, known)
+	}
+}
+
+// name is that of the connection, 0 for a datagram.
+func (a arrival) name() Conn {
+	if a.conn == nil {
+		return 0
+	}
+	return a.conn.id
+}
+
+// request takes a request that parsed well.
+func (e *Endpoint) request(req *Request, from arrival, known bool) {
+	e.stats.RequestsIn.add(req.Method)
+	if status, extra := e.refusal(req); status != 0 {
+		e.stats.Refused.add(status)
+		e.answer(req, from, status, extra...)
+		return
+	}
+	s := e.shard(req.CallID)
+	if req.opens() && s.queue.len() >= newCallBound(known) {
+		// In the reader and without a transaction, or the refusals would fill the queue
+		// that they are to relieve.
+		e.stats.Refused.add(503)
+		if out, ok := e.refuse(req, from, 503, Header{"Retry-After", overloadRetry}); ok {
+			e.transmit(out)
 		}
 		return
 	}
-	if m.res != nil {
-		e.stats.ResponsesIn[m.res.Status/100].Add(1)
-		m.res.Source = src
-		e.post(m.res.CallID, event{res: m.res})
-		return
+	req.arrived(from.peer)
+	req.Conn = from.name()
+	if from.authentic {
+		e.alias(req, from.conn)
 	}
-	e.stats.RequestsIn.add(m.req.Method)
-	if status, extra := e.refusal(m.req); status != 0 {
-		e.refuse(m.req, src, status, extra...)
-		return
-	}
-	m.req.arrived(src)
-	e.post(m.req.CallID, event{req: m.req})
+	e.push(s, event{req: req}, packetBound)
 }
 
-func (e *Endpoint) post(callID string, ev event) {
-	if !e.shard(callID).queue.push(ev, packetBound) {
+// overloadRetry is the Retry-After, in seconds, of calls refused for want of time:
+// the sender takes the whole trunk down for so long, and a queue is short again
+// within one second.
+const overloadRetry = "2"
+
+// newCallBound is how long a shard's queue may be for a request that begins
+// something new to enter it. What belongs to calls has the rest of the queue.
+func newCallBound(known bool) int {
+	if known {
+		return packetBound / 2
+	}
+	return packetBound / 8
+}
+
+// opens reports a request outside of any dialog that makes work.
+func (r *Request) opens() bool { return r.ToTag == "" && r.Method != ACK && r.Method != CANCEL }
+
+func (e *Endpoint) push(s *shard, ev event, bound int) {
+	if !s.queue.push(ev, bound) {
 		e.stats.DroppedFull.Add(1)
 	}
 }
 
-// refusal says whether a request that parsed well cannot be served by this
-// endpoint, whatever call control thinks (RFC 3261 section 8.2.2).
-func (e *Endpoint) refusal(req *Request) (status int, extra []Header) {
-	if req.Method == ACK || req.Method == CANCEL {
-		return 0, nil
+// answer refuses a request through its shard.
+func (e *Endpoint) answer(req *Request, from arrival, status int, extra ...Header) {
+	if out, ok := e.refuse(req, from, status, extra...); ok {
+		e.push(e.shard(req.CallID), event{out: &out}, packetBound)
 	}
-	switch scheme, _, _ := strings.Cut(req.URI, ":"); strings.ToLower(scheme) {
-	case "sip", "sips", "tel":
-	default:
-		return 416, nil
-	}
-	if _, err := ParseURI(req.URI); err != nil {
-		return 400, nil
-	}
-	for _, tag := range splitList(req.Headers.All("Require")) {
-		if !slices.Contains(e.cfg.Supported, strings.ToLower(tag)) {
-			extra = append(extra, Header{"Unsupported", tag})
-		}
-	}
-	if extra != nil {
-		return 420, extra
-	}
-	if req.Method == INVITE && req.ToTag == "" && req.MaxForwards == 0 {
-		return 483, nil // it would go on to another hop
-	}
-	return 0, nil
 }
 
-// refuse answers a request without a transaction: the answer to a retransmission
-// is the same. A request that is too broken for an answer gets none.
-func (e *Endpoint) refuse(req *Request, src Peer, status int, extra ...Header) {
+// refuse makes an answer without a transaction: the answer to a retransmission is
+// the same. A request that is too broken for an answer gets none.
+func (e *Endpoint) refuse(req *Request, from arrival, status int, extra ...Header) (out packet, ok bool) {
 	if req.Method == ACK || status == 0 {
-		return
+		return out, false
 	}
-	req.arrived(src)
+	req.arrived(from.peer)
+	req.Conn = from.name()
 	res := req.Response(status, "")
 	res.Headers = append(res.Headers, extra...)
 	if res.check() != nil {
+		return out, false
+	}
+	return packet{raw: res.encode(), status: status, dest: res.dest, flow: res.flow}, true
+}
+
+// alias lets later requests to the address where an authenticated peer says he
+// listens use his connection (RFC 5923 section 5). The address must be his own: a
+// certificate does not say which addresses its owner has.
+func (e *Endpoint) alias(req *Request, c *conn) {
+	if _, wants := param(req.viaParams, "alias"); !wants {
 		return
 	}
-	e.stats.Refused.Add(1)
-	out := packet{raw: res.encode(), status: status, dest: res.dest, flow: res.flow}
-	// Sent by the shard, so that the reader of one connection never waits for another.
-	e.post(req.CallID, event{do: func(time.Time) { e.transmit(out, nil) }})
+	host, port := splitHostPort(req.sentBy)
+	at, literal := hostPort(host, port, 5061)
+	if literal && at.Addr() == c.peer.Addr.Addr() {
+		e.streams.named(c, Peer{c.peer.Transport, at})
+	}
 }
 
 // stableTag is the To-tag of responses for which call control gives none: the same

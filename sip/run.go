@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// maxReadErrors in a row end the endpoint: the socket is gone, not disturbed.
-const maxReadErrors = 100
-
 // packet is one encoded message on its way out.
 type packet struct {
 	raw    []byte
@@ -39,14 +36,15 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		wg.Go(func() { s.run(ctx) })
 	}
 	wg.Go(func() { stop(e.readPackets(ctx)) })
-	if e.cfg.Listener != nil {
-		wg.Go(func() { stop(e.tcp.accept(ctx, e.cfg.Listener)) })
+	listeners := e.listeners()
+	for transport, listener := range listeners {
+		wg.Go(func() { stop(e.streams.accept(ctx, listener, transport)) })
 	}
-	wg.Go(func() { e.tcp.run(ctx) })
+	wg.Go(func() { e.streams.run(ctx) })
 	<-ctx.Done()
 	e.cfg.Packet.Close()
-	if e.cfg.Listener != nil {
-		e.cfg.Listener.Close()
+	for _, listener := range listeners {
+		listener.Close()
 	}
 	wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
@@ -55,102 +53,133 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	return nil
 }
 
-// addrPortReader and addrPortWriter are what *net.UDPConn has besides
-// net.PacketConn: no address is allocated for a datagram.
-type addrPortReader interface {
-	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
-}
-type addrPortWriter interface {
-	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
-}
-
-// readPackets is the one reader of the UDP socket.
-func (e *Endpoint) readPackets(ctx context.Context) error {
-	buf := make([]byte, maxMessage)
-	for failures := 0; ; {
-		n, src, err := e.readPacket(buf)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			failures = 0
-			e.receive(Peer{UDP, src}, buf[:n])
-		case errors.Is(err, net.ErrClosed) || failures >= maxReadErrors:
-			return fmt.Errorf("sip: read udp %s: %w", e.cfg.Packet.LocalAddr(), err)
-		default:
-			failures++ // an ICMP error of some peer, or a datagram that does not fit
+// listeners are those that are configured.
+func (e *Endpoint) listeners() map[Transport]net.Listener {
+	all := map[Transport]net.Listener{
+		TCP: e.cfg.Listener, TLS: e.cfg.TLS.Listener, e.cfg.WebSocket.transport(): e.cfg.WebSocket.Listener,
+	}
+	for transport, listener := range all {
+		if listener == nil {
+			delete(all, transport)
 		}
 	}
+	return all
 }
 
-func (e *Endpoint) readPacket(buf []byte) (int, netip.AddrPort, error) {
-	if r, ok := e.cfg.Packet.(addrPortReader); ok {
-		n, src, err := r.ReadFromUDPAddrPort(buf)
-		return n, unmap(src), err
-	}
-	n, addr, err := e.cfg.Packet.ReadFrom(buf)
-	if err != nil {
-		return 0, netip.AddrPort{}, err
-	}
-	src, err := addrPortOf(addr)
-	return n, src, err
+// dials reports whether connections of the transport are opened.
+func (e *Endpoint) dials(t Transport) bool {
+	return e.cfg.Dial != nil && (t == TCP || t == TLS && e.cfg.TLS.Client != nil)
 }
 
-// transmit sends one message. On UDP it returns the socket's error; on TCP it
-// queues the message, and fail, if not nil, hears later of what went wrong.
-func (e *Endpoint) transmit(out packet, fail func(error)) error {
-	if e.cfg.Permit != nil && !e.cfg.Permit(out.status) {
-		e.stats.DroppedPermit.Add(1)
-		return nil // as if the network had lost it: the state machines go on
+func (e *Endpoint) permitted(status int) bool {
+	if e.cfg.Permit == nil || e.cfg.Permit(status) {
+		return true
+	}
+	e.stats.DroppedPermit.Add(1)
+	return false
+}
+
+// transmit sends one message from any goroutine; those of a shard have [shard.send],
+// which collects datagrams. What fails is counted, and repaired by whoever misses
+// the message.
+func (e *Endpoint) transmit(out packet) {
+	if !e.permitted(out.status) {
+		return
 	}
 	var err error
 	if out.dest.Transport.Stream() {
-		err = e.tcp.send(out, fail)
+		err = e.streams.send(out, nil)
 	} else {
-		err = e.writePacket(out.raw, out.dest.Addr)
+		err = writePacket(e.cfg.Packet, out.raw, out.dest.Addr)
 	}
-	if err != nil {
+	e.sent(out, err)
+}
+
+// sent counts a message that left, or did not.
+func (e *Endpoint) sent(out packet, err error) {
+	switch {
+	case err != nil:
 		e.stats.SendErrors.Add(1)
 		e.log.Debug("send", "peer", out.dest, "err", err)
-		return err
-	}
-	if e.cfg.Trace != nil {
-		e.cfg.Trace(true, out.dest, out.raw)
-	}
-	if out.status != 0 {
+	case out.status != 0:
 		e.stats.ResponsesOut[out.status/100].Add(1)
-	} else {
+	default:
 		e.stats.RequestsOut.add(out.method)
 	}
-	return nil
 }
 
-func (e *Endpoint) writePacket(raw []byte, dest netip.AddrPort) error {
-	var err error
-	if w, ok := e.cfg.Packet.(addrPortWriter); ok {
-		_, err = w.WriteToUDPAddrPort(raw, dest)
-	} else {
-		_, err = e.cfg.Packet.WriteTo(raw, net.UDPAddrFromAddrPort(dest))
+// outgoing is a datagram in a shard's batch.
+type outgoing struct {
+	packet
+	fail func(error) // told of the socket's error; may be nil
+}
+
+// send sends one message. A datagram leaves with the shard's batch, behind the
+// event that is being handled. fail, if not nil, hears on the shard of what went
+// wrong, for a stream possibly much later.
+func (s *shard) send(out packet, fail func(error)) {
+	if !s.e.permitted(out.status) {
+		return // as if the network had lost it: the state machines go on
 	}
-	return err
-}
-
-// addrPortOf converts the address of any conn, also of an in-memory one.
-func addrPortOf(addr net.Addr) (netip.AddrPort, error) {
-	switch a := addr.(type) {
-	case *net.UDPAddr:
-		return unmap(a.AddrPort()), nil
-	case *net.TCPAddr:
-		return unmap(a.AddrPort()), nil
-	case nil:
-		return netip.AddrPort{}, errors.New("no address")
+	if !out.dest.Transport.Stream() {
+		s.out = append(s.out, outgoing{out, fail})
+		if len(s.out) >= batchSize {
+			s.flush()
+		}
+		return
 	}
-	ap, err := netip.ParseAddrPort(addr.String())
-	return unmap(ap), err
+	later := fail
+	if fail != nil {
+		later = func(err error) {
+			// When the queue is full, the transaction's own timer ends it.
+			_ = s.command(func(time.Time) { fail(err) })
+		}
+	}
+	err := s.e.streams.send(out, later)
+	s.e.sent(out, err)
+	if err != nil && fail != nil {
+		s.failed = append(s.failed, failure{fail, fmt.Errorf("%s: %w", out.dest, err)})
+	}
 }
 
-func unmap(a netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+// failure is what flush has to tell.
+type failure struct {
+	fail func(error)
+	err  error
+}
+
+// flush sends the batch and tells of failures. It is called between events, since
+// what hears of a failure may send again.
+func (s *shard) flush() {
+	for len(s.out) > 0 {
+		batch := s.out
+		n, err := s.writer.write(batch)
+		for _, out := range batch[:n] {
+			s.e.sent(out.packet, nil)
+		}
+		if err != nil && n < len(batch) {
+			bad := batch[n]
+			s.e.sent(bad.packet, err)
+			if bad.fail != nil {
+				s.failed = append(s.failed, failure{bad.fail, err})
+			}
+			n++
+		}
+		rest := copy(batch, batch[n:])
+		clear(batch[rest:])
+		s.out = batch[:rest]
+	}
+}
+
+// tell tells of failures, in order. What is told may send, and fail, again.
+func (s *shard) tell() {
+	for len(s.failed) > 0 {
+		f := s.failed[0]
+		s.failed = s.failed[1:]
+		f.fail(f.err)
+		s.flush()
+	}
+	s.failed = nil
 }
 
 // wait sleeps for d or until ctx ends.

@@ -25,9 +25,11 @@ const maxSourceServers = maxServers / 4
 
 // event is one thing for a shard to do: a message from the network or a command.
 type event struct {
-	req *Request
-	res *Response
-	do  func(now time.Time)
+	req   *Request
+	res   *Response
+	again *ServerTx // its request came again, byte for byte
+	out   *packet   // to be sent as it is
+	do    func(now time.Time)
 }
 
 // shard owns the transactions and timers of its Call-IDs. All its fields but
@@ -42,6 +44,10 @@ type shard struct {
 	answers map[answerKey]*ServerTx // INVITEs answered with a 2xx
 	fresh   map[sourceKey]*ServerTx // INVITEs outside of dialogs
 	sources map[netip.Addr]int      // server transactions by the address of the peer
+
+	writer datagramWriter
+	out    []outgoing // datagrams of the events at hand
+	failed []failure
 }
 
 // txKey names a transaction (RFC 3261 sections 17.1.3 and 17.2.3). sentBy is
@@ -68,6 +74,7 @@ func newShard(e *Endpoint) *shard {
 		answers: make(map[answerKey]*ServerTx),
 		fresh:   make(map[sourceKey]*ServerTx),
 		sources: make(map[netip.Addr]int),
+		writer:  newWriter(e.cfg.Packet),
 	}
 }
 
@@ -100,8 +107,11 @@ func (s *shard) run(ctx context.Context) {
 		now := time.Now()
 		for i := range events {
 			s.handle(events[i], now)
+			s.tell()
 		}
 		s.fire(now)
+		s.flush()
+		s.tell()
 		if len(s.timers) > 0 {
 			timer.Reset(time.Until(s.timers[0].at))
 		}
@@ -120,6 +130,11 @@ func (s *shard) handle(ev event, now time.Time) {
 		ev.do(now)
 	case ev.res != nil:
 		s.response(ev.res, now)
+	case ev.again != nil:
+		s.e.stats.RetransmitsIn.Add(1)
+		ev.again.repeat()
+	case ev.out != nil:
+		s.send(*ev.out, nil)
 	default:
 		s.request(ev.req, now)
 	}
@@ -146,7 +161,7 @@ func (s *shard) request(req *Request, now time.Time) {
 		return
 	}
 	if s.merged(req) {
-		s.e.stats.Refused.Add(1)
+		s.e.stats.Refused.add(482)
 		tx := s.newServerTx(key, req)
 		tx.start(req, now)
 		tx.reply(req.Response(482, ""), now)
@@ -194,7 +209,7 @@ func (s *shard) cancel(req *Request, now time.Time) {
 	tx.start(req, now)
 	invite := s.servers[serverKey(req, INVITE)]
 	if invite == nil {
-		s.e.stats.Refused.Add(1)
+		s.e.stats.Refused.add(481)
 		tx.reply(req.Response(481, ""), now)
 		return
 	}

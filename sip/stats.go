@@ -51,13 +51,44 @@ func (c *MethodCounters) add(method Method) {
 	}
 }
 
+// refusals are the statuses that the endpoint itself refuses with; the last
+// counter is for all others.
+var refusals = [...]int{400, 413, 414, 416, 420, 481, 482, 483, 500, 503, 505, 513, 0}
+
+// StatusCounters count refusals by status.
+type StatusCounters [len(refusals)]atomic.Uint64
+
+// Each calls f with each status (0 for all that have no counter) and its count.
+func (c *StatusCounters) Each(f func(status int, n uint64)) {
+	for i, status := range refusals {
+		f(status, c[i].Load())
+	}
+}
+
+// Load returns the sum.
+func (c *StatusCounters) Load() (sum uint64) {
+	for i := range c {
+		sum += c[i].Load()
+	}
+	return sum
+}
+
+func (c *StatusCounters) add(status int) {
+	for i, s := range refusals {
+		if s == status || s == 0 {
+			c[i].Add(1)
+			return
+		}
+	}
+}
+
 // Stats are the live counters of an endpoint. All but the gauges only grow.
 type Stats struct {
 	RequestsIn, RequestsOut   MethodCounters
 	ResponsesIn, ResponsesOut [7]atomic.Uint64 // by status class: 1 to 6
 
 	Malformed [malformedReasons]atomic.Uint64 // by reason
-	Refused   atomic.Uint64                   // requests answered here: 400, 416, 420, 481, 483, 505
+	Refused   StatusCounters                  // well-formed requests that were refused here, by status
 
 	RetransmitsIn  atomic.Uint64 // received again and absorbed
 	RetransmitsOut atomic.Uint64 // sent again
@@ -65,14 +96,18 @@ type Stats struct {
 	AckTimeouts    atomic.Uint64 // 2xx without an ACK
 	Stray          atomic.Uint64 // responses without a transaction
 
-	DroppedGate   atomic.Uint64 // refused by Gate
-	DroppedPermit atomic.Uint64 // refused by Permit
-	DroppedFull   atomic.Uint64 // a queue was at its bound
-	SendErrors    atomic.Uint64 // the socket or connection refused it
-	AcceptErrors  atomic.Uint64 // a connection could not be taken: out of files, most likely
-	KeepAlives    atomic.Uint64 // CRLF only
+	DroppedGate    atomic.Uint64 // refused by Gate
+	DroppedPermit  atomic.Uint64 // refused by Permit
+	DroppedFull    atomic.Uint64 // a queue or table was at its bound
+	DroppedSource  atomic.Uint64 // beyond the budget of its unknown source
+	DroppedUnknown atomic.Uint64 // beyond the budget of all unknown sources
+	SendErrors     atomic.Uint64 // the socket or connection refused it
+	KeepAlives     atomic.Uint64 // CRLF only
+
+	AcceptErrors    atomic.Uint64 // a connection could not be taken: out of files, most likely
+	HandshakeErrors atomic.Uint64 // an accepted connection failed in its TLS or WebSocket handshake
 
 	ServerTx atomic.Int64 // gauge: server transactions alive
 	ClientTx atomic.Int64 // gauge: client transactions alive
-	Conns    atomic.Int64 // gauge: TCP connections
+	Conns    atomic.Int64 // gauge: connections of all streams
 }

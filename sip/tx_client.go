@@ -48,6 +48,7 @@ type ClientTx struct {
 	// Only the shard's goroutine touches what follows.
 	state    clientState
 	out      packet   // the request; once refused, the ACK
+	spare    *packet  // the request as a datagram, while it is tried over TCP for its size
 	req      *Request // the INVITE, for its CANCEL and ACK
 	on       ResponseFunc
 	cancel   Headers // of the CANCEL, when canceled
@@ -87,8 +88,15 @@ func (e *Endpoint) Send(req *Request) error {
 	if err := req.check(); err != nil {
 		return err
 	}
-	out := e.packet(req)
-	return e.shard(req.CallID).command(func(time.Time) { e.transmit(out, nil) })
+	out, spare := e.packet(req)
+	s := e.shard(req.CallID)
+	return s.command(func(time.Time) {
+		s.send(out, func(error) {
+			if spare != nil {
+				s.send(*spare, nil)
+			}
+		})
+	})
 }
 
 // Cancel cancels an INVITE: at once if a provisional response has come, else when
@@ -107,19 +115,12 @@ func (tx *ClientTx) Cancel(headers ...Header) error {
 	})
 }
 
-// packet encodes a request for its destination.
-func (e *Endpoint) packet(req *Request) packet {
-	return packet{
-		dest: req.Dest, flow: flow{req.Flow, req.FlowConn}, method: req.Method,
-		raw: req.encode(e.via(req.Dest.Transport, req.Branch)),
-	}
-}
-
 func (s *shard) makeClientTx(req *Request, opts Options, on ResponseFunc) *ClientTx {
 	tx := &ClientTx{
 		shard: s, key: txKey{branch: req.Branch, method: req.Method}, method: req.Method,
-		callID: req.CallID, opts: opts, out: s.e.packet(req), on: on,
+		callID: req.CallID, opts: opts, on: on,
 	}
+	tx.out, tx.spare = s.e.packet(req)
 	if req.Method == INVITE {
 		tx.req = req
 	}
@@ -141,32 +142,28 @@ func (tx *ClientTx) start(now time.Time) {
 		return
 	}
 	tx.end = now.Add(tx.opts.FirstResponse)
-	if tx.out.dest.Transport == UDP {
+	switch {
+	case tx.spare != nil:
+		tx.resend = now.Add(switchTimeout)
+	case tx.out.dest.Transport == UDP:
 		tx.interval = s.e.cfg.T1
 		tx.resend = now.Add(tx.interval) // timers A and E
 	}
 	tx.schedule()
-	if err := tx.send(); err != nil {
-		tx.failed(err)
-	}
+	tx.send()
 }
 
 func (tx *ClientTx) schedule() { tx.shard.set(&tx.timer, tx.resend, tx.end) }
 
-// send sends the request. Over TCP a failure may come later, through the shard.
-func (tx *ClientTx) send() error {
-	if tx.out.dest.Transport == UDP {
-		return tx.shard.e.transmit(tx.out, nil)
-	}
-	return tx.shard.e.transmit(tx.out, func(err error) {
-		// When the queue is full, the transaction's own timer ends it.
-		_ = tx.shard.command(func(time.Time) { tx.failed(err) })
-	})
-}
+func (tx *ClientTx) send() { tx.shard.send(tx.out, tx.failed) }
 
 // failed ends the transaction on a transport error, unless something came already.
 func (tx *ClientTx) failed(err error) {
 	if tx.state != clientCalling {
+		return
+	}
+	if tx.spare != nil {
+		tx.fallBack(time.Now())
 		return
 	}
 	on := tx.on
@@ -178,6 +175,9 @@ func (tx *ClientTx) failed(err error) {
 
 // receive takes a response.
 func (tx *ClientTx) receive(res *Response, now time.Time) {
+	if tx.spare != nil {
+		tx.spare, tx.resend = nil, time.Time{}
+	}
 	if tx.method == INVITE {
 		tx.receiveInvite(res, now)
 	} else {
@@ -222,7 +222,7 @@ func (tx *ClientTx) receiveInvite(res *Response, now time.Time) {
 	case tx.state == clientAccepted:
 	case tx.state == clientCompleted:
 		tx.shard.e.stats.RetransmitsIn.Add(1)
-		tx.shard.e.transmit(tx.out, nil) // the ACK again
+		tx.shard.send(tx.out, nil) // the ACK again
 	default:
 		late := tx.state == clientAbandoned
 		tx.ack(res)
@@ -283,9 +283,9 @@ func (tx *ClientTx) sendCancel(now time.Time) {
 
 // ack acknowledges a refusal (RFC 3261 section 17.1.1.3) and keeps the bytes.
 func (tx *ClientTx) ack(res *Response) {
-	tx.out = tx.shard.e.packet(tx.companion(ACK, res.To))
+	tx.out, _ = tx.shard.e.packet(tx.companion(ACK, res.To))
 	tx.req, tx.cancel = nil, nil
-	tx.shard.e.transmit(tx.out, nil)
+	tx.shard.send(tx.out, nil)
 }
 
 // companion makes a CANCEL or ACK that belongs to the INVITE's transaction.
@@ -293,7 +293,7 @@ func (tx *ClientTx) companion(method Method, to string) *Request {
 	req := &Request{
 		Method: method, URI: tx.req.URI, From: tx.req.From, FromTag: tx.req.FromTag, To: to,
 		CallID: tx.req.CallID, CSeq: tx.req.CSeq, Branch: tx.req.Branch,
-		MaxForwards: defaultMaxForwards, Dest: tx.req.Dest, Flow: tx.req.Flow, FlowConn: tx.req.FlowConn,
+		MaxForwards: defaultMaxForwards, Dest: tx.out.dest, Flow: tx.req.Flow, FlowConn: tx.req.FlowConn,
 	}
 	for _, value := range tx.req.Headers.All("Route") {
 		req.Headers.Add("Route", value)
@@ -325,8 +325,12 @@ func (tx *ClientTx) fire(now time.Time) {
 		tx.expire(now)
 		return
 	}
+	if tx.spare != nil {
+		tx.fallBack(now)
+		return
+	}
 	tx.shard.e.stats.RetransmitsOut.Add(1)
-	_ = tx.send() // a lost retransmission is repaired by the next one
+	tx.send()
 	tx.interval *= 2
 	if tx.method != INVITE {
 		tx.interval = min(tx.interval, tx.shard.e.cfg.T2) // timer E; timer A goes on doubling

@@ -36,6 +36,7 @@ type ServerTx struct {
 	from   string // From-tag
 	cseq   uint32
 	fresh  bool   // an INVITE outside of a dialog
+	sum    uint64 // of the datagram that it came in
 	out    packet // where responses go; its bytes are those of the last response
 
 	// Only the shard's goroutine touches what follows.
@@ -100,7 +101,7 @@ func (s *shard) newServerTx(key txKey, req *Request) *ServerTx {
 func (s *shard) makeServerTx(key txKey, req *Request) *ServerTx {
 	tx := &ServerTx{
 		shard: s, key: key, method: req.Method, callID: req.CallID, from: req.FromTag,
-		cseq: req.CSeq, fresh: req.Method == INVITE && req.ToTag == "", out: packet{dest: req.replyTo},
+		cseq: req.CSeq, fresh: req.Method == INVITE && req.ToTag == "", sum: req.sum, out: packet{dest: req.replyTo},
 	}
 	own(&tx.key.branch, &tx.key.sentBy, &tx.callID, &tx.from)
 	if req.replyTo.Transport.Stream() {
@@ -116,6 +117,7 @@ func (s *shard) add(tx *ServerTx) {
 		old.finish()
 	}
 	s.servers[tx.key] = tx
+	s.e.repeats.add(tx.sum, tx)
 	s.sources[tx.out.dest.Addr.Addr()]++
 	if tx.fresh {
 		s.fresh[tx.source()] = tx
@@ -273,6 +275,7 @@ func (tx *ServerTx) finish() {
 		}
 	}
 	tx.state, tx.out.raw, tx.invite = serverEnded, nil, nil
+	s.e.repeats.remove(tx.sum, tx)
 	s.set(&tx.timer, time.Time{}, time.Time{})
 	if s.servers[tx.key] == tx {
 		delete(s.servers, tx.key)
@@ -292,4 +295,4 @@ func (s *shard) leave(peer netip.Addr) {
 
 // send sends the last response. A transport that fails is noticed by the missing
 // ACK or the peer's retransmission.
-func (tx *ServerTx) send() { tx.shard.e.transmit(tx.out, nil) }
+func (tx *ServerTx) send() { tx.shard.send(tx.out, nil) }
