@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -172,8 +173,12 @@ func (s *State) unlist(k fraud.Key) {
 	}
 }
 
+// longestBlock bounds an entry with an end: a hundred years.
+const longestBlock = 100 * 365 * 24 * time.Hour
+
 // putBlock adds a manual entry, or replaces one (F152).
-func (s *State) putBlock(b *Block) Result {
+func (s *State) putBlock(put *PutBlock) Result {
+	b := &put.Block
 	if err := number.Valid(b.Number); err != nil || b.Number == "" {
 		return invalid("number", "%q: digits are needed", b.Number)
 	}
@@ -186,20 +191,21 @@ func (s *State) putBlock(b *Block) Result {
 	if b.Account != "" && s.accounts.get(b.Account) == nil {
 		return invalid("account", "%q is not there", b.Account)
 	}
+	if put.For < 0 {
+		return invalid("for", "%s: negative", put.For)
+	}
 	k := fraud.Key{List: uint8(b.List), Scope: b.Scope, Account: b.Account, Number: b.Number}
 	old := s.blocks.get(k)
 	if old == nil && s.blocks.count >= maxBlocks {
 		return refuse(Full, fmt.Sprintf("%d entries in the dynamic blacklist", maxBlocks))
 	}
-	n := Block{
-		Number: b.Number, List: b.List, Scope: b.Scope, Account: b.Account, Since: s.now, Until: b.Until, Manual: true, Memo: b.Memo,
-	}
+	n := Block{Number: b.Number, List: b.List, Scope: b.Scope, Account: b.Account, Since: s.now}
 	if old != nil {
 		n = *old
-		n.Until, n.Manual, n.Memo = b.Until, true, b.Memo
 	}
-	if n.Until != 0 && n.Until <= s.now {
-		return invalid("until", "%s has passed", n.Until.Std().Format(time.RFC3339))
+	n.Manual, n.Memo, n.Until = true, b.Memo, 0
+	if !put.Forever {
+		n.Until = s.now.Add(cmp.Or(min(put.For, longestBlock), s.set.BlockExpire))
 	}
 	s.enlist(k, n)
 	return Result{}

@@ -229,14 +229,18 @@ func (s *State) checkPrice(d *decision, _ *StartCall) {
 	if table == "" {
 		table = d.account.RateTable
 	}
-	p, ok := s.price(table, d.callee)
+	dialled := d.callee
+	if !s.set.StripTechPrefix {
+		dialled = d.ingress.TechPrefix + dialled
+	}
+	p, ok := s.price(table, dialled)
 	d.price = p
 	if d.flags&FlagEmergency != 0 {
 		d.free = !ok
 		return
 	}
 	if !ok {
-		d.refuse(NoRate, "rate table %q has no rate for %q", table, d.callee)
+		d.refuse(NoRate, "rate table %q has no rate for %q", table, dialled)
 		return
 	}
 	if a := d.account; a.MaxSpend > 0 && s.spentToday(a) >= a.MaxSpend {

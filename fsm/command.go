@@ -236,9 +236,12 @@ type ActivateRates struct {
 // SetParameter changes a system parameter, by its name or an alias.
 type SetParameter struct{ Name, Value string }
 
-// PutBlock adds a manual entry to the dynamic blacklist, or extends one.
+// PutBlock adds a manual entry to the dynamic blacklist, or extends one. Its end
+// is reckoned in Apply: Until of the record is ignored.
 type PutBlock struct {
-	Block Block
+	Block   Block
+	For     time.Duration // how long; 0: as SS_SIP_DYNAMIC_BLACKLIST_EXPIRE says
+	Forever bool          // until it is deleted
 }
 
 // DeleteBlock removes an entry of the dynamic blacklist.

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -44,7 +45,7 @@ func (c Chain) Link(before Hash, r CDR) Hash {
 }
 
 // ErrChain: rows that are not those that the cluster wrote.
-var ErrChain = fmt.Errorf("broken chain of records")
+var ErrChain = errors.New("broken chain of records")
 
 // Verify checks rows that follow each other, the first of them behind a row with
 // the link before. The error wraps [ErrChain] and names the first row that is

@@ -120,7 +120,11 @@ func (b *SetParameter) fields(c *wire.Codec) {
 	detail(c, &b.Value)
 }
 
-func (b *PutBlock) fields(c *wire.Codec) { b.Block.fields(c) }
+func (b *PutBlock) fields(c *wire.Codec) {
+	b.Block.fields(c)
+	wire.Int(c, &b.For)
+	c.Bool(&b.Forever)
+}
 
 func (b *DeleteBlock) fields(c *wire.Codec) {
 	digits(c, &b.Number)

@@ -121,6 +121,11 @@ const (
 )
 
 // RoutingGateway is an egress: who we pay (F076).
+//
+// MaxCalls bounds what plans send there. A call counts (Live) where its plan
+// begins, and once it has hunted on, where it rings or was answered. Calls that
+// hunt on to a gateway at one time may so pass its limit: a place held for each
+// of them at each of their gateways would refuse others that could be carried.
 type RoutingGateway struct {
 	ID           string
 	Account      string // clearing account; its rate table is our cost

@@ -60,7 +60,7 @@ func billingParameters() []Parameter {
 			field: func(p *Params) any { return &p.Advance },
 		},
 		onOff("SERVER_BILLING_GATEWAY_ROUTE_PREFIX", "0", "0",
-			"strip the tech prefix before the rate is looked up",
+			"look the rate up without the tech prefix of the ingress; 0: rate tables have it",
 			func(p *Params) any { return &p.StripTechPrefix }),
 		onOff("SERVER_VERIFY_CLEARING_CUSTOMER", "0", "",
 			"skip a gateway whose clearing account is locked, expired or without funds",

@@ -218,7 +218,7 @@ func (s *State) setting(cmd *Command) Result {
 	case *SetParameter:
 		return s.setParameter(b)
 	case *PutBlock:
-		return s.putBlock(&b.Block)
+		return s.putBlock(b)
 	case *DeleteBlock:
 		return s.deleteBlock(b)
 	case *PutNumberList:

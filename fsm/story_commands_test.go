@@ -86,12 +86,9 @@ var commands = map[string]func(*story, words) fsm.Body{
 	"list": func(_ *story, w words) fsm.Body {
 		return &fsm.PutNumberList{List: fsm.NumberList{Name: w.at(1), Numbers: w.list[2:]}}
 	},
-	"block": func(p *story, w words) fsm.Body {
+	"block": func(_ *story, w words) fsm.Body {
 		b := fsm.Block{Number: w.at(1), List: lists[w.text("list", "malicious")], Scope: w.text("scope", ""), Memo: w.text("memo", "")}
-		if d := w.duration("for"); d != 0 {
-			b.Until = p.now.Add(d)
-		}
-		return &fsm.PutBlock{Block: b}
+		return &fsm.PutBlock{Block: b, For: w.duration("for"), Forever: w.has("forever")}
 	},
 	"token": func(_ *story, w words) fsm.Body {
 		return &fsm.PutToken{Token: fsm.Token{ID: w.at(1), Role: w.text("role", "viewer")}}

@@ -78,6 +78,18 @@ var shows = map[string]func(*story, words) string{
 		}
 		return b.String()
 	},
+	"days": func(p *story, _ words) string {
+		var b strings.Builder
+		first := fsm.DayOf(p.start)
+		for _, d := range p.state.Days() {
+			fmt.Fprintf(&b, "day %d: records %d to %d, transfers %d to %d\n", d.Day-first, d.First, d.Last, d.FirstTransfer, d.LastTransfer)
+		}
+		day, before := p.state.Horizon()
+		if day != 0 {
+			fmt.Fprintf(&b, "kept from day %d on, behind a record: %t\n", day-first, before != fsm.Hash{})
+		}
+		return b.String()
+	},
 	"addresses": func(p *story, _ words) string {
 		var b strings.Builder
 		for _, a := range p.state.Addresses() {

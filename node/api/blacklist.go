@@ -134,18 +134,7 @@ func (s *server) putBlock(ctx context.Context, in *putBlock) (*object[client.Blo
 		Number: n, List: fsm.BlockList(max(choose(in.Body.List, blockLists()), int(fsm.Malicious))),
 		Scope: in.Body.Scope, Account: in.Body.Account, Memo: in.Body.Memo,
 	}
-	if !in.Body.Forever {
-		s.cfg.State.View(func(st *fsm.State) {
-			life := time.Duration(in.Body.For)
-			if life == 0 {
-				life = st.Params().BlockExpire
-			}
-			if life != 0 {
-				b.Until = st.At().Add(life)
-			}
-		})
-	}
-	r, err := s.commit(ctx, "", &fsm.PutBlock{Block: b})
+	r, err := s.commit(ctx, "", &fsm.PutBlock{Block: b, For: time.Duration(in.Body.For), Forever: in.Body.Forever})
 	if err != nil {
 		return nil, err
 	}
