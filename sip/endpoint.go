@@ -94,6 +94,9 @@ type Config struct {
 	// response or 0 for a request; false drops it. A node that has lost its lease
 	// sends nothing but 503. nil: all pass.
 	Permit func(status int) bool
+	// Trace is shown every message that has passed Gate, and every one that leaves. It
+	// must not keep raw. nil: nobody looks.
+	Trace func(sent bool, peer Peer, raw []byte)
 	// Supported lists the option tags that a request may Require; others get 420.
 	Supported []string
 	Rand      io.Reader // source of tags, branches and Call-IDs; nil: crypto/rand

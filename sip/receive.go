@@ -30,6 +30,9 @@ func (e *Endpoint) receive(from arrival, raw []byte) {
 		e.stats.DroppedGate.Add(1)
 		return
 	}
+	if e.cfg.Trace != nil {
+		e.cfg.Trace(false, from.peer, raw)
+	}
 	var sum uint64
 	if from.conn == nil {
 		sum = e.repeats.sum(src, raw)

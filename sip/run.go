@@ -97,10 +97,15 @@ func (e *Endpoint) transmit(out packet) {
 
 // sent counts a message that left, or did not.
 func (e *Endpoint) sent(out packet, err error) {
-	switch {
-	case err != nil:
+	if err != nil {
 		e.stats.SendErrors.Add(1)
 		e.log.Debug("send", "peer", out.dest, "err", err)
+		return
+	}
+	if e.cfg.Trace != nil {
+		e.cfg.Trace(true, out.dest, out.raw)
+	}
+	switch {
 	case out.status != 0:
 		e.stats.ResponsesOut[out.status/100].Add(1)
 	default:
