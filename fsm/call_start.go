@@ -183,8 +183,23 @@ func (s *State) bury(id CallID, t tombstone) {
 	s.ended.put(id, t)
 	s.ix.ended.push(t.At, id)
 	for s.ended.count > maxEnded {
-		s.ended.remove(s.ix.ended.pop().key)
+		s.exhume(s.ix.ended.pop())
 	}
+	if t.Last != nil {
+		s.ix.orphans.push(t.At, id)
+	}
+	for s.ix.orphans.len() > maxOrphans {
+		s.forgetOrphan(s.ix.orphans.pop())
+	}
+}
+
+// exhume drops a tombstone. If it has legs to be told, it is also the next of
+// those: both queues have the same order.
+func (s *State) exhume(due dueKey[CallID]) {
+	if s.ix.orphans.len() > 0 && s.ix.orphans.top() == due {
+		s.ix.orphans.pop()
+	}
+	s.ended.remove(due.key)
 }
 
 // release frees what is left of an account's hold and tells who waits for it.

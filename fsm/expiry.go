@@ -12,7 +12,8 @@ const tombstoneLife = 60 * time.Second
 // expire clears away what is past its time, in bounded steps: whoever reads a
 // record looks at its time himself, so nothing depends on when it goes.
 func (s *State) expire() {
-	s.exhume(s.now.Add(-tombstoneLife))
+	s.expireOrphans()
+	s.expireEnded()
 	expireFrom(&s.ix.keys, s.now.Add(-keyLife), func(due dueKey[string]) bool {
 		n := s.keys.count
 		s.forgetKey(due)
@@ -27,10 +28,11 @@ func (s *State) expire() {
 	})
 }
 
-// exhume drops the tombstones up to a time.
-func (s *State) exhume(upTo Time) {
+// expireEnded drops the tombstones that are past their time.
+func (s *State) expireEnded() {
+	upTo := s.now.Add(-tombstoneLife)
 	for n := 0; n < expiriesPerEntry && s.ix.ended.len() > 0 && s.ix.ended.top().at <= upTo; n++ {
-		s.ended.remove(s.ix.ended.pop().key)
+		s.exhume(s.ix.ended.pop())
 	}
 }
 

@@ -25,6 +25,7 @@ type indexes struct {
 	silent     callSets
 	lastGrants map[string]int // live calls of an account whose grant is the last
 	ended      burials
+	orphans    burials // those of them that may have legs to be told
 	blocks     agenda[dueKey[fraud.Key], struct{}]
 	keys       agenda[dueKey[string], struct{}]
 	keysOf     map[string]*agenda[dueKey[string], struct{}] // by token
@@ -65,6 +66,11 @@ func (s *State) reindex() {
 	s.lists.each(func(_ string, l *NumberList) { s.ix.listed += len(l.Numbers) })
 	s.ended.each(func(id CallID, t *tombstone) { s.ix.ended.due = append(s.ix.ended.due, dueKey[CallID]{t.At, id}) })
 	slices.SortFunc(s.ix.ended.due, byDue(CallID.compare))
+	for _, due := range s.ix.ended.due {
+		if s.ended.get(due.key).Last != nil {
+			s.ix.orphans.push(due.at, due.key)
+		}
+	}
 	s.keys.each(func(k string, r *adminResult) { s.ix.addKey(k, r.At) })
 	s.blocks.each(func(k fraud.Key, b *Block) {
 		if b.Until != 0 {

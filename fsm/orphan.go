@@ -31,11 +31,25 @@ func (c *Call) legacy(b *EndCall, e *ending, at Time) *Orphan {
 	return &o
 }
 
+// forgetOrphan drops what telling the legs of a call takes.
+func (s *State) forgetOrphan(due dueKey[CallID]) {
+	t := s.ended.edit(due.key)
+	t.Last, t.Left = nil, false
+}
+
+// expireOrphans forgets the orphans whose legs know, or have given up.
+func (s *State) expireOrphans() {
+	upTo := s.now.Add(-OrphanLife)
+	for n := 0; n < expiriesPerEntry && s.ix.orphans.len() > 0 && s.ix.orphans.top().at <= upTo; n++ {
+		s.forgetOrphan(s.ix.orphans.pop())
+	}
+}
+
 // inheritOrphans gives to an heir the calls that ended a moment before their
 // owner died.
 func (s *State) inheritOrphans(from NodeID, to *Member) {
 	for id, t := range s.endedLately() {
-		if t.Last == nil || t.Last.Call.Owner != from {
+		if t.Last.Call.Owner != from {
 			continue
 		}
 		o := *t.Last
@@ -46,15 +60,13 @@ func (s *State) inheritOrphans(from NodeID, to *Member) {
 	}
 }
 
-// endedLately returns the calls that ended within OrphanLife, in no order.
+// endedLately returns the calls that ended within OrphanLife and may have legs to
+// be told, in no order.
 func (s *State) endedLately() iter.Seq2[CallID, *tombstone] {
 	since := s.head.At.Add(-OrphanLife)
 	return func(yield func(CallID, *tombstone) bool) {
-		for _, due := range slices.Backward(s.ix.ended.waiting()) {
-			if due.at <= since {
-				return
-			}
-			if !yield(due.key, s.ended.get(due.key)) {
+		for _, due := range slices.Backward(s.ix.orphans.waiting()) {
+			if due.at <= since || !yield(due.key, s.ended.get(due.key)) {
 				return
 			}
 		}

@@ -19,6 +19,7 @@ const (
 	maxLiveCalls     = 200_000 // about 0.5 GB with dialogs and SDP
 	maxResults       = 4_096   // of one node: as many commands may be in flight
 	maxEnded         = 100_000 // tombstones; above it the oldest go early
+	maxOrphans       = 16_384  // ended calls whose legs may have to be told; above it the oldest go early
 	maxKeys          = 10_000  // administrative keys of one token
 	maxVersions      = 4       // of one rate table: active, previous, two to come
 	expiriesPerEntry = 256     // clearing away never delays an entry for long
