@@ -217,6 +217,7 @@ func (tx *ClientTx) receiveInvite(res *Response, now time.Time) {
 			tx.state, tx.resend = clientAccepted, time.Time{}
 			tx.end = now.Add(64 * tx.shard.e.cfg.T1) // timer M
 			tx.req, tx.out.raw = nil, nil
+			tx.shard.e.befriend(res.Source.Addr.Addr())
 		}
 		tx.deliver(res)
 	case tx.state == clientAccepted:

@@ -235,6 +235,7 @@ func (tx *ServerTx) acked() bool {
 	}
 	tx.gotAck, tx.resend = true, time.Time{}
 	tx.out.raw = nil
+	tx.shard.e.befriend(tx.out.dest.Addr.Addr())
 	tx.schedule()
 	return true
 }
