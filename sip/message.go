@@ -55,6 +55,24 @@ func (h Headers) All(name string) []string {
 	return values
 }
 
+// HasTag reports whether a list of tokens, such as Supported, Require and Allow,
+// holds one of them.
+func (h Headers) HasTag(name, tag string) bool {
+	for i := range h {
+		if !strings.EqualFold(h[i].Name, name) {
+			continue
+		}
+		for rest := h[i].Value; rest != ""; {
+			var item string
+			item, rest, _ = strings.Cut(rest, ",")
+			if strings.EqualFold(strings.TrimSpace(item), tag) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Add appends a header field.
 func (h *Headers) Add(name, value string) { *h = append(*h, Header{name, value}) }
 

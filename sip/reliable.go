@@ -44,7 +44,7 @@ func parseRSeq(s string) (uint32, bool) {
 // Reliable returns the RSeq of a provisional response that wants a PRACK
 // (RFC 3262 section 4), and whether it is one.
 func (r *Response) Reliable() (rseq uint32, ok bool) {
-	if r.Status <= 100 || r.Status >= 200 || !hasOption(r.Headers, "Require", Tag100rel) {
+	if r.Status <= 100 || r.Status >= 200 || !r.Headers.HasTag("Require", Tag100rel) {
 		return 0, false
 	}
 	return parseRSeq(r.Headers.Get("RSeq"))
@@ -53,23 +53,8 @@ func (r *Response) Reliable() (rseq uint32, ok bool) {
 // Accepts100rel reports whether the sender of an INVITE takes reliable
 // provisional responses, and whether it demands them.
 func (r *Request) Accepts100rel() (accepts, demands bool) {
-	demands = hasOption(r.Headers, "Require", Tag100rel)
-	return demands || hasOption(r.Headers, "Supported", Tag100rel), demands
-}
-
-// hasOption reports whether a list of option tags holds tag.
-func hasOption(headers Headers, name, tag string) bool {
-	for i := range headers {
-		if !strings.EqualFold(headers[i].Name, name) {
-			continue
-		}
-		for _, t := range appendList(nil, headers[i].Value) {
-			if strings.EqualFold(t, tag) {
-				return true
-			}
-		}
-	}
-	return false
+	demands = r.Headers.HasTag("Require", Tag100rel)
+	return demands || r.Headers.HasTag("Supported", Tag100rel), demands
 }
 
 // Prack makes the PRACK for a reliable provisional response of this (early)
