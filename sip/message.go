@@ -55,6 +55,10 @@ func (h Headers) All(name string) []string {
 	return values
 }
 
+// List returns the entries of a header that is a list of addresses, in order:
+// several in a line and one a line read alike (RFC 3261 section 7.3.1).
+func (h Headers) List(name string) []string { return splitList(h.All(name)) }
+
 // HasTag reports whether a list of tokens, such as Supported, Require and Allow,
 // holds one of them.
 func (h Headers) HasTag(name, tag string) bool {

@@ -10,7 +10,7 @@ import (
 const defaultMaxForwards = 70
 
 // Allow is the value of the Allow header that a B2BUA built on this package sends.
-const Allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+const Allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"
 
 // InviteSpec is what call control decides about an outgoing INVITE. Everything
 // in the message comes from here: nothing of the caller's leg leaks by accident.
