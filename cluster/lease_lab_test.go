@@ -603,7 +603,8 @@ func TestGrowth(t *testing.T) {
 		l.await("the others have leases", 40*time.Second, func() bool { return l.holders() == 4 })
 		l.net.Heal()
 		l.await("all have leases", 40*time.Second, func() bool { return l.holders() == 5 })
-		for range 2 { // two of five may go
+		time.Sleep(15 * time.Second) // the new ones vote
+		for range 2 {                // two of five may go
 			n := l.follower()
 			start := time.Now()
 			l.kill(n)
