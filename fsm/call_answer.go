@@ -160,6 +160,7 @@ func (s *State) raise(account string, now, next slice) (slice, error) {
 	held, err := a.Balance.Extend(now.hold, next.hold)
 	if err == nil {
 		a.Balance = held
+		s.ix.sums.of(a.Currency).Held += next.hold - now.hold
 	}
 	return next, err
 }

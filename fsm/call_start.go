@@ -51,6 +51,7 @@ func (s *State) open(cmd *Command, b *StartCall, d *decision, at Time) *Call {
 		panic("fsm: a slice is above what is available: " + err.Error())
 	}
 	a.Balance = held
+	s.ix.sums.of(a.Currency).Held += d.slice.hold
 	a.Live++
 	a.CallsTotal++
 	w := rateWindow{a.SecondWindow, a.SecondCalls}.after(s.now, time.Second)
@@ -209,4 +210,5 @@ func (s *State) release(a *Account, held billing.Amount) {
 		panic("fsm: held " + a.Balance.Held.String() + ", released " + held.String() + ": " + err.Error())
 	}
 	a.Balance = after
+	s.ix.sums.of(a.Currency).Held -= held
 }

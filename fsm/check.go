@@ -46,37 +46,6 @@ func (s *State) checkAddressOwners() error {
 	return nil
 }
 
-func (s *State) checkSums() error {
-	sums := map[string]billing.Amount{}
-	wrapped := false
-	add := func(currency string, a billing.Amount) {
-		sum, ok := sums[currency].Add(a)
-		wrapped = wrapped || !ok
-		sums[currency] = sum
-	}
-	// In order, so that partial sums and with them overflow do not depend on it.
-	for _, k := range s.houses.keys() {
-		add(k.Currency, s.houses.get(k).Funds)
-	}
-	for _, id := range s.accounts.keys() {
-		a := s.accounts.get(id)
-		add(a.Currency, a.Balance.Funds)
-	}
-	if wrapped {
-		return nil // more money than an Amount can say: nothing to compare with
-	}
-	first := ""
-	for currency, sum := range sums {
-		if sum != 0 {
-			first = earlier(first, fmt.Sprintf("all balances in %s sum up to %s", currency, sum))
-		}
-	}
-	if first != "" {
-		return fmt.Errorf("%s: %w", first, ErrInvariant)
-	}
-	return nil
-}
-
 func (s *State) checkAccounts(held map[string]billing.Amount, live map[string]uint32) error {
 	first := ""
 	s.accounts.each(func(id string, a *Account) {

@@ -23,6 +23,7 @@ type indexes struct {
 	listed     int // numbers in all lists
 	owned      callSets
 	silent     callSets
+	sums       sums
 	lastGrants map[string]int // live calls of an account whose grant is the last
 	ended      burials
 	orphans    burials // those of them that may have legs to be told
@@ -56,6 +57,7 @@ func (s *State) reindex() {
 	}
 	s.ix.blocks.order = byDue(fraud.Key.Compare)
 	s.ix.keys.order = byDue(strings.Compare)
+	s.ix.sums = s.sumUp()
 	s.resolve()
 	s.mappings.each(func(id string, g *MappingGateway) {
 		s.ix.sources.add(g)

@@ -40,6 +40,8 @@ func (s *State) transfer(t Transfer, debit, credit *billing.Balance) (uint64, er
 		return 0, fmt.Errorf("%s: %w", t.Credit, err)
 	}
 	*debit, *credit = from, to
+	s.ix.sums.move(t.Currency, t.Debit, -t.Amount)
+	s.ix.sums.move(t.Currency, t.Credit, t.Amount)
 	s.head.Transfers++
 	t.Seq, t.At, t.Index = s.head.Transfers, s.now, s.index
 	d := s.today()

@@ -3,14 +3,11 @@ package api
 import (
 	"context"
 	"encoding/hex"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"tandem/billing"
 	"tandem/fsm"
 	"tandem/node/api/client"
 )
@@ -89,63 +86,16 @@ func callID(id fsm.CallID) string {
 	return hex.EncodeToString(id[:])
 }
 
-// maxSummed bounds the accounts that are summed up. Apply waits meanwhile, and a
-// tenth of a second is the most that calls may be kept waiting.
-const maxSummed = 10_000
-
 // ledgerSums looks at every account at one index.
 func (s *server) ledgerSums(ctx context.Context, _ *Reading) (*page[client.LedgerSum], error) {
-	var accounts int
-	s.cfg.State.View(func(st *fsm.State) { accounts = st.Counts().Accounts })
-	if accounts > maxSummed {
-		return nil, problem(http.StatusConflict, client.CodeFull, "%d accounts are too many to be summed up while calls run, %d are possible", accounts, maxSummed).
-			hint("sum up the pages of /api/v1/accounts, or add up the ledgers")
-	}
-	sums := map[string]*client.LedgerSum{}
-	of := func(currency string) *client.LedgerSum {
-		if sums[currency] == nil {
-			sums[currency] = &client.LedgerSum{Currency: currency}
-		}
-		return sums[currency]
-	}
+	var sums []fsm.Sum
 	var index uint64
-	s.cfg.State.View(func(st *fsm.State) {
-		index = st.Index()
-		for _, h := range st.Houses() {
-			add(&of(h.Currency).House, h.Amount)
-		}
-		for after, more := "", true; more; {
-			accounts := st.Accounts(after, fsm.MaxPage)
-			for i := range accounts {
-				sumAccount(of(accounts[i].Currency), &accounts[i])
-				after = accounts[i].ID
-			}
-			more = len(accounts) == fsm.MaxPage
-		}
-	})
+	s.cfg.State.View(func(st *fsm.State) { sums, index = st.Sums(), st.Index() })
 	items := make([]client.LedgerSum, 0, len(sums))
-	for _, currency := range slices.Sorted(maps.Keys(sums)) {
-		sum := sums[currency]
-		add(&sum.Sum, sum.Clients)
-		add(&sum.Sum, sum.Vendors)
-		add(&sum.Sum, sum.House)
-		items = append(items, *sum)
+	for _, sum := range sums {
+		items = append(items, client.LedgerSum{
+			Currency: sum.Currency, Clients: sum.Clients, Vendors: sum.Vendors, House: sum.House, Held: sum.Held, Sum: sum.Total,
+		})
 	}
 	return listed(ctx, items, "", index), nil
-}
-
-func sumAccount(sum *client.LedgerSum, a *fsm.Account) {
-	if a.Type == fsm.Vendor {
-		add(&sum.Vendors, a.Balance.Funds)
-	} else {
-		add(&sum.Clients, a.Balance.Funds)
-	}
-	add(&sum.Held, a.Balance.Held)
-}
-
-// add adds to a sum, which stays where it is at the end of the range.
-func add(sum *billing.Amount, a billing.Amount) {
-	if n, ok := sum.Add(a); ok {
-		*sum = n
-	}
 }
