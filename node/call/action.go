@@ -38,11 +38,13 @@ type cancel struct {
 type purpose uint8
 
 const (
-	forBye    purpose = 1 + iota
-	forUpdate         // re-INVITE or UPDATE with SDP, passed through
-	forInfo           // passed through
-	forProbe          // OPTIONS: is anybody there?
-	forMove           // re-INVITE of a displaced call
+	forBye     purpose = 1 + iota
+	forUpdate          // re-INVITE or UPDATE with SDP, passed through
+	forInfo            // passed through
+	forProbe           // OPTIONS: is anybody there?
+	forMove            // re-INVITE of a displaced call
+	forPrack           // acknowledges a reliable 18x
+	forRefresh         // session timer
 )
 
 // ask sends a request inside a dialog; its outcome comes back as a reply.

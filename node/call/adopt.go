@@ -10,7 +10,6 @@ import (
 	"tandem/cluster"
 	"tandem/fsm"
 	"tandem/media"
-	"tandem/sip"
 )
 
 // The probes of an adopted call (ARCHITECTURE.md, rule 12).
@@ -186,6 +185,10 @@ func (c *Call) adoptAnswered(now time.Time, ev adopted) {
 	if end := c.since.Add(rec.Granted); end.Before(now.Add(c.kit.cfg.Hold)) {
 		c.timers.set(timerSilence, now.Add(c.kit.cfg.Hold)) // the extension decides first (ARCHITECTURE.md, rule 3)
 	}
+	if int(rec.Candidate) < len(rec.Candidates) {
+		c.treat(media.B, &rec.Candidates[rec.Candidate].Profile)
+	}
+	c.rearm(now)
 	c.probe.since = now
 	c.timers.set(timerProbe, now.Add(spread(c.id)))
 	c.forgetSetup()
@@ -227,12 +230,9 @@ func (c *Call) adoptRinging(now time.Time, ev adopted) {
 	}
 	t.rang, t.line.PDD = true, rec.Ringing.Sub(rec.Started)
 	b := &c.legs[media.B]
-	t.forks = map[string]sip.Dialog{b.dialog.RemoteTag: b.dialog}
+	t.forks = map[string]*fork{b.dialog.RemoteTag: {dialog: b.dialog, update: b.update}}
 	c.next = place{candidate: int(nm.candidate), address: int(nm.try) + 1}
-	ring := c.plan.Candidates[nm.candidate].Ring
-	if ring == 0 {
-		ring = c.kit.cfg.Ring
-	}
+	ring := c.ringTime(&c.plan.Candidates[nm.candidate])
 	c.timers.set(timerRing, now.Add(ring-ev.at.Sub(rec.Ringing)))
 }
 

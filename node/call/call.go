@@ -39,22 +39,27 @@ type Call struct {
 	tx      *sip.ServerTx // nil: the transaction is not here
 	replied bool          // some response went out
 	final   bool          // a final one did
-	pass    sip.Headers   // of the INVITE, that go on to the callee
+	pass    sip.Headers   // of the INVITE, that a survivor needs as well
+	told    progress      // of 18x
 	offer   []byte        // its SDP
 	late    bool          // it had none: B's 200 has the offer, the caller's ACK the answer
 	arrived time.Time
 
-	legs    [2]leg
-	tries   []*try
-	next    place   // where hunting goes on
-	best    outcome // best final answer so far
-	winner  *try    // whose 200 is taken
-	answer  *sip.Response
-	since   time.Time // when the winner's 200 came: the call is charged from there
-	session *media.Session
-	relayed bool // RTP goes through us
-	codec   string
-	rtp     [2]netip.AddrPort // signalled media addresses, for the CDR
+	legs      [2]leg
+	tries     []*try
+	next      place         // where hunting goes on
+	best      outcome       // best final answer so far
+	minSE     time.Duration // of the next try, after a 422
+	redirects []redirection // places that gateways have named
+	followed  int           // how many were dialled
+	contacts  []string      // of a 3xx that goes on to the caller
+	winner    *try          // whose 200 is taken
+	answer    *sip.Response
+	since     time.Time // when the winner's 200 came: the call is charged from there
+	session   *media.Session
+	relayed   bool // RTP goes through us
+	codec     string
+	rtp       [2]netip.AddrPort // signalled media addresses, for the CDR
 
 	grant  fsm.Grant
 	last   bool // the grant is the last until the account is funded
@@ -82,6 +87,7 @@ type Call struct {
 type kit struct {
 	cfg   *Config
 	names names
+	plain *fsm.Profile // that asks for nothing
 }
 
 // leg is what we know of one party once a dialog with it exists.
@@ -95,6 +101,10 @@ type leg struct {
 	version  uint64 // its o= version
 	received uint64 // o= version of the newest SDP from it
 	changed  bool   // since the last commit
+	answered uint32 // CSeq of its INVITE that our last 2xx was for; 0: not known
+	update   bool   // it takes UPDATE
+	timing   timing
+	profile  *fsm.Profile // of its gateway; nil: the ingress's
 	source   media.Source
 	remote   media.Remote
 	reason   []sip.Header // of the BYE that waits
@@ -134,6 +144,8 @@ func (c *Call) step(now time.Time, ev event) []action {
 		c.adopt(now, ev)
 	case endedElsewhere:
 		c.endedElsewhere(now)
+	case flush:
+		c.flush(now)
 	case orphaned:
 		c.tellLegs(now, ev)
 	case moved:
@@ -223,6 +235,14 @@ func (c *Call) timeUp(now time.Time, t timer) {
 		c.probeDue(now)
 	case timerMove:
 		c.moveDue(now)
+	case timerC:
+		c.ringTimeout(now)
+	case timerReliable:
+		c.tellAgain(now)
+	case timerSessionA:
+		c.sessionDue(now, media.A)
+	case timerSessionB:
+		c.sessionDue(now, media.B)
 	case timerLinger:
 		c.asks, c.tries, c.legs[media.A].hangup = 0, nil, false
 	}

@@ -41,7 +41,7 @@ func (c *Call) accepted(now time.Time, t *try, res *sip.Response) {
 func (c *Call) win(now time.Time, t *try, res *sip.Response) {
 	t.done = true
 	t.line.Status = uint16(res.Status)
-	c.timers.stop(timerRing)
+	c.timers.stop(timerRing, timerC)
 	dialog, err := sip.NewClientDialog(t.req, res)
 	if err != nil {
 		// Somebody may be listening there: another callee would be the second one.
@@ -50,9 +50,15 @@ func (c *Call) win(now time.Time, t *try, res *sip.Response) {
 		c.fail(now, fsm.EndFailed, 502, 38)
 		return
 	}
-	c.place(&dialog, &c.plan.Candidates[t.candidate])
+	candidate := &c.plan.Candidates[t.candidate]
+	c.place(&dialog, candidate)
+	if f := t.forks[dialog.RemoteTag]; f != nil { // requests have gone to and fro already
+		dialog.LocalSeq, dialog.RemoteSeq = max(dialog.LocalSeq, f.dialog.LocalSeq), f.dialog.RemoteSeq
+	}
 	b := &c.legs[media.B]
 	b.dialog, b.open = dialog, true
+	c.treat(media.B, &candidate.Profile)
+	c.keepSession(now, media.B, res)
 	body, err := c.answerBody(t, res)
 	if err != nil {
 		c.note(slog.LevelWarn, "answer has unusable sdp", "gateway", t.line.Gateway, "err", err)
@@ -65,6 +71,9 @@ func (c *Call) win(now time.Time, t *try, res *sip.Response) {
 	c.winner, c.since, c.answer = t, now, c.invite.Response(res.Status)
 	c.answer.Headers.Add("Allow", sip.Allow)
 	c.addContact(c.answer)
+	c.legs[media.A].answered = c.invite.CSeq
+	c.legs[media.A].update = c.pass.HasTag("Allow", "UPDATE")
+	c.grantSession(now, media.A, c.pass, c.answer)
 	if len(body) > 0 {
 		c.answer.SetBody(sdpType, body)
 	}
@@ -132,17 +141,38 @@ func (c *Call) answered(now time.Time, ev committed) {
 func (c *Call) tellAnswer(now time.Time) {
 	a, b := &c.legs[media.A], &c.legs[media.B]
 	a.open, c.final = true, true
-	if !a.acked {
-		c.timers.set(timerAck, now.Add(ackTime))
-	}
-	if c.tx != nil {
-		c.do(respond{c.tx, c.answer})
+	held := c.holdsAnswer()
+	if !held {
+		c.sendAnswer(now)
 	}
 	if !c.late {
 		b.acked = true
 		c.do(send{b.dialog.Ack()})
 	}
+	if held {
+		return
+	}
 	c.forgetSetup()
+}
+
+// sendAnswer sends the 200 and waits for its ACK.
+func (c *Call) sendAnswer(now time.Time) {
+	if !c.legs[media.A].acked {
+		c.timers.set(timerAck, now.Add(ackTime))
+	}
+	if c.tx != nil {
+		c.do(respond{c.tx, c.answer})
+	}
+}
+
+// treat keeps how a leg's gateway wants to be treated, beyond the plan.
+func (c *Call) treat(side media.Side, p *fsm.Profile) {
+	kept := c.kit.plain
+	if *p != (fsm.Profile{}) {
+		copied := *p
+		kept = &copied
+	}
+	c.legs[side].profile = kept
 }
 
 // forgetSetup drops what an answered call needs no more: most calls spend most of

@@ -22,6 +22,7 @@ const endRetry = time.Second
 
 // fail ends a call that was not answered. The caller learns it after the commit.
 func (c *Call) fail(now time.Time, reason fsm.EndReason, status int, cause uint8) {
+	status, cause = mapped(&c.plan.Profile, status, cause)
 	c.finish(now, &fsm.EndCall{
 		How: fsm.EndDecision, Reason: reason, By: partyOf(reason), SIPStatus: uint16(status), Q850: cause,
 	}, now)

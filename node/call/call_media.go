@@ -16,13 +16,33 @@ import (
 // maxCodec is what a CDR holds of a codec's name.
 const maxCodec = 64
 
+// relays says whether the media of a call between two gateways passes through us
+// (F177). A side that must have us wins, then one that wants us, then one that
+// does not; two sides that do not care have us.
+func relays(a, b fsm.MediaMode) bool {
+	has := func(m fsm.MediaMode) bool { return a == m || b == m }
+	return has(fsm.MediaMustOn) || has(fsm.MediaOn) || !has(fsm.MediaOff)
+}
+
 // openMedia opens the relay session and points it at the caller. It returns
-// false when it has ended the call.
-func (c *Call) openMedia(now time.Time) bool {
-	if c.relayed || c.plan.Media == fsm.MediaOff {
+// false when it has ended the call. Once the caller has been told our address the
+// media stays here, whatever the next gateway wants.
+func (c *Call) openMedia(now time.Time, candidate *fsm.Candidate) bool {
+	if c.relayed && (c.legs[media.A].sent != nil || relays(c.plan.Media, candidate.Media)) {
+		return true
+	}
+	if c.relayed = false; !relays(c.plan.Media, candidate.Media) {
+		return true
+	}
+	if c.session != nil {
+		c.relayed = true
 		return true
 	}
 	session, err := c.line.relay.Open(c.sessionConfig())
+	if err != nil && c.plan.Media == fsm.MediaAuto && candidate.Media == fsm.MediaAuto {
+		c.note(slog.LevelWarn, "no media session: media goes past us", "err", err)
+		return true
+	}
 	if err != nil {
 		c.note(slog.LevelError, "no media session", "err", err)
 		c.refuse(503, 34, c.kit.cfg.RetryAfter)
@@ -44,7 +64,15 @@ func (c *Call) openMedia(now time.Time) bool {
 }
 
 func (c *Call) sessionConfig() media.SessionConfig {
-	return media.SessionConfig{ID: idText(c.id), Timeout: c.kit.cfg.Media, Notify: c.line.mediaNotify(c.id)}
+	timeout := c.kit.cfg.Media
+	if timeout == (media.Timeout{}) {
+		params := c.params()
+		timeout = media.Timeout{Alarm: params.RTPAlarm, End: params.RTPTimeout}
+		if timeout.Alarm == 0 {
+			timeout.Alarm = -1 // off
+		}
+	}
+	return media.SessionConfig{ID: idText(c.id), Timeout: timeout, Notify: c.line.mediaNotify(c.id)}
 }
 
 // closeMedia stops the relay. The session stays, for its last figures.
@@ -97,13 +125,50 @@ func (c *Call) point(from media.Side, body []byte, signalling netip.Addr, rule m
 	return nil
 }
 
+// offerTo is the caller's offer as a candidate gets it.
+func (c *Call) offerTo(candidate *fsm.Candidate) ([]byte, error) {
+	body, err := restrict(c.offer, &c.plan.Profile, &candidate.Profile)
+	if err != nil {
+		return nil, err
+	}
+	return c.rewrite(media.B, body)
+}
+
+// reoffer is an offer of one leg as the other one gets it.
+func (c *Call) reoffer(to media.Side, body []byte) ([]byte, error) {
+	body, err := restrict(body, c.profile(to.Other()), c.profile(to))
+	if err != nil {
+		return nil, err
+	}
+	return c.rewrite(to, body)
+}
+
+// restrict takes out of an offer what one of the two gateways must not use: codecs
+// (F181) and fax (F183).
+func restrict(body []byte, from, to *fsm.Profile) ([]byte, error) {
+	for _, p := range []*fsm.Profile{from, to} {
+		if p.Codecs == "" && !p.NoFax {
+			continue
+		}
+		codecs, err := fsm.ParseCodecs(p.Codecs)
+		if err != nil {
+			return nil, err // it was checked when it was set
+		}
+		if body, err = media.Restrict(body, media.Restriction{Codecs: codecs, NoFax: p.NoFax}); err != nil {
+			return nil, err
+		}
+	}
+	return body, nil
+}
+
 // rewrite makes the SDP that goes to a leg. Its o= version grows with each
 // change (RFC 3264 section 8).
 func (c *Call) rewrite(to media.Side, body []byte) ([]byte, error) {
+	l := &c.legs[to]
 	if !c.relayed {
+		l.sent, l.changed = body, true // the other side's own, version and all
 		return body, nil
 	}
-	l := &c.legs[to]
 	rw := media.Rewriting{
 		Local: c.session.Local(to), SessionID: c.kit.names.session(c.id, to), Version: max(l.version, 1),
 	}

@@ -3,7 +3,8 @@ package call
 import (
 	"errors"
 	"log/slog"
-	"strconv"
+	"net/netip"
+	"strings"
 	"time"
 
 	"tandem/media"
@@ -12,20 +13,33 @@ import (
 
 // request takes a later request of a leg.
 func (c *Call) request(now time.Time, ev request) {
-	l := &c.legs[ev.leg]
-	if ev.req.Method == sip.ACK {
+	d := c.dialogOf(ev)
+	switch {
+	case d == nil && ev.tx == nil: // an ACK of another dialog, or to a refusal
+		return
+	case d == nil:
+		c.do(respond{ev.tx, ev.req.Response(481, "")})
+		return
+	case !c.fromPeer(d, ev):
+		c.count(Strangers)
+		if ev.tx != nil {
+			c.do(respond{ev.tx, ev.req.Response(403, "")})
+		}
+		return
+	case ev.req.Method == sip.ACK:
 		c.ack(now, ev)
 		return
 	}
-	if l.dialog.CallID == "" || l.dialog.Key() != ev.req.DialogKey() {
-		c.do(respond{ev.tx, ev.req.Response(481, "")})
-		return
-	}
-	if err := l.dialog.Receive(ev.req); err != nil {
+	if err := d.Receive(ev.req); err != nil {
 		c.do(respond{ev.tx, ev.req.Response(500, "")}) // RFC 3261 section 12.2.2
 		return
 	}
+	if l := &c.legs[ev.leg]; d.RemoteTag == l.dialog.RemoteTag {
+		l.dialog = *d
+	}
 	switch ev.req.Method {
+	case sip.PRACK:
+		c.prack(now, ev)
 	case sip.BYE:
 		c.bye(now, ev)
 	case sip.INVITE, sip.UPDATE:
@@ -44,10 +58,61 @@ func (c *Call) request(now time.Time, ev request) {
 	}
 }
 
+// dialogOf finds the dialog of a request: one leg's, or while the callee's side
+// rings that of one of its forks. It returns nil when there is none.
+func (c *Call) dialogOf(ev request) *sip.Dialog {
+	if ev.leg == media.B && c.phase == hunting {
+		if f := c.earlyFork(ev.req.FromTag); f != nil && f.dialog.Key() == ev.req.DialogKey() {
+			return &f.dialog
+		}
+	}
+	if d := &c.legs[ev.leg].dialog; d.CallID != "" && d.Key() == ev.req.DialogKey() {
+		return d
+	}
+	return nil
+}
+
+// fromPeer reports that a request comes from where its dialog's peer is: its last
+// source, its Contact, the first of its route, or another address of its gateway.
+// Tags are no secret to everybody on the way, and whoever has them could end or
+// divert the call from anywhere.
+func (c *Call) fromPeer(d *sip.Dialog, ev request) bool {
+	src := ev.req.Source.Addr.Addr().Unmap()
+	if src == d.Peer.Addr().Unmap() || isHost(d.RemoteTarget, src) {
+		return true
+	}
+	if route, _, _ := strings.Cut(d.Routes, ","); route != "" {
+		if a, err := sip.ParseAddress(route); err == nil && isHost(a.URI.String(), src) {
+			return true
+		}
+	}
+	belongs := c.kit.cfg.Belongs
+	if belongs == nil {
+		return false
+	}
+	if ev.leg == media.A {
+		return belongs(c.plan.Ingress, true, src)
+	}
+	return len(c.tries) > 0 && belongs(c.tries[len(c.tries)-1].line.Gateway, false, src)
+}
+
+// isHost reports that a URI names an address by its number.
+func isHost(uri string, ip netip.Addr) bool {
+	u, err := sip.ParseURI(uri)
+	if err != nil {
+		return false
+	}
+	addr, ok := u.AddrPort()
+	return ok && addr.Addr().Unmap() == ip
+}
+
 // ack: a leg has our 2xx. Its SDP is the answer to an offer that we passed on in
 // that 2xx, and the ACK that the other leg waits for carries it on.
 func (c *Call) ack(now time.Time, ev request) {
 	l, other := &c.legs[ev.leg], &c.legs[ev.leg.Other()]
+	if l.answered != 0 && ev.req.CSeq != l.answered {
+		return // to another INVITE
+	}
 	late := ev.leg == media.A && c.phase == talking && !l.acked && c.late
 	l.acked = true
 	if u := c.update; u != nil && u.from == ev.leg && u.lateOffer && u.answered {
@@ -102,6 +167,8 @@ func (c *Call) reply(now time.Time, ev reply) {
 	switch ev.to {
 	case forMove:
 		c.moveReply(now, ev)
+	case forRefresh:
+		c.refreshed(now, ev)
 	case forInfo:
 		c.do(respond{ev.peer.tx, ev.peer.req.Response(status, "")})
 		if status == 481 || status == 408 {
@@ -109,7 +176,7 @@ func (c *Call) reply(now time.Time, ev reply) {
 		}
 	case forProbe:
 		c.probed(now, ev.leg, status)
-	case forBye: // whatever it says, the leg is gone
+	case forBye, forPrack: // whatever it says, the leg is gone, or the response was
 	}
 }
 
@@ -123,176 +190,4 @@ func (r *reply) status() int {
 		return 408
 	}
 	return 503
-}
-
-// update is a re-INVITE or UPDATE with SDP on its way from one leg to the other.
-// One at a time (RFC 3261 section 14.1, RFC 3311 section 5.2).
-type update struct {
-	from      media.Side
-	peer      peer
-	lateOffer bool   // the other leg's 2xx has the offer, the ACK the answer
-	answered  bool   // passed on; a late offer waits for its ACK
-	before    []byte // SDP last sent to the other leg, if this one is refused
-}
-
-// peer is a received request whose answer has to wait for the other leg's.
-type peer struct {
-	tx  *sip.ServerTx
-	req *sip.Request
-}
-
-// updateFrom takes a re-INVITE or UPDATE. What changes nothing is answered here,
-// everything else end to end.
-func (c *Call) updateFrom(now time.Time, ev request) {
-	l, other := &c.legs[ev.leg], &c.legs[ev.leg.Other()]
-	hasSDP := isSDP(ev.req.Headers, ev.req.Body)
-	switch {
-	case ev.req.Method == sip.UPDATE && !hasSDP && c.phase != over:
-		c.answerRefresh(ev, nil) // a new Contact or a session timer, of this leg alone
-	case c.phase != talking || !l.acked || other.closed:
-		c.glare(ev, 491)
-	case c.update != nil && c.update.from == ev.leg:
-		c.glare(ev, 500) // RFC 3261 section 14.2: one offer after the other
-	case c.update != nil:
-		c.glare(ev, 491)
-	case hasSDP && c.unchanged(l, ev.req.Body):
-		c.answerRefresh(ev, l.sent)
-	default:
-		c.passUpdate(ev, hasSDP)
-	}
-}
-
-func (c *Call) glare(ev request, status int) {
-	c.count(Glares)
-	res := ev.req.Response(status, "")
-	if status == 500 {
-		res.Headers.Add("Retry-After", "1")
-	}
-	c.do(respond{ev.tx, res})
-}
-
-// unchanged reports that a leg repeats its last SDP: the o= version says so
-// (RFC 3264 section 8).
-func (c *Call) unchanged(l *leg, body []byte) bool {
-	if l.received == 0 || l.sent == nil {
-		return false
-	}
-	d, err := media.Parse(body)
-	return err == nil && d.Version == strconv.FormatUint(l.received, 10)
-}
-
-// answerRefresh answers a refresh from here.
-func (c *Call) answerRefresh(ev request, body []byte) {
-	res := ev.req.Response(200, "")
-	res.Headers.Add("Contact", "<"+c.legs[ev.leg].dialog.Contact+">")
-	res.Headers.Add("Allow", sip.Allow)
-	if body != nil {
-		res.SetBody(sdpType, body)
-	}
-	c.do(respond{ev.tx, res})
-}
-
-// passUpdate sends the update on to the other leg. The relay is pointed anew only
-// when the other side has agreed.
-func (c *Call) passUpdate(ev request, hasSDP bool) {
-	side := ev.leg.Other()
-	other := &c.legs[side]
-	u := &update{from: ev.leg, peer: peer{tx: ev.tx, req: ev.req}, lateOffer: !hasSDP, before: other.sent}
-	req := other.dialog.Request(ev.req.Method)
-	req.Headers = append(req.Headers, sip.PassedHeaders(ev.req.Headers)...)
-	if hasSDP {
-		body, err := c.rewrite(side, ev.req.Body)
-		if err != nil {
-			c.do(respond{ev.tx, ev.req.Response(sdpStatus(err), "")})
-			return
-		}
-		req.SetBody(sdpType, body)
-	}
-	if ev.req.Method == sip.INVITE {
-		c.do(respond{ev.tx, ev.req.Response(100, "")})
-	}
-	c.update = u
-	c.asks++
-	c.do(ask{leg: side, to: forUpdate, req: req})
-}
-
-// updateReply takes the other leg's answer to an update.
-func (c *Call) updateReply(now time.Time, ev reply) {
-	l := &c.legs[ev.leg]
-	u := c.update
-	if u == nil || u.from == ev.leg || u.answered {
-		if ev.res != nil && ev.res.Status < 300 && ev.req.Method == sip.INVITE && !l.closed && (u == nil || !u.lateOffer) {
-			c.do(send{l.dialog.Ack()}) // repeated: our ACK was lost
-		}
-		return
-	}
-	c.asks = max(c.asks-1, 0)
-	if ev.err != nil || ev.res.Status >= 300 {
-		c.refuseUpdate(now, ev)
-		return
-	}
-	l.dialog.Answered(ev.res)
-	res := u.peer.req.Response(ev.res.Status, "")
-	res.Headers.Add("Contact", "<"+c.legs[u.from].dialog.Contact+">")
-	res.Headers.Add("Allow", sip.Allow)
-	if body := c.agreed(u, ev); body != nil {
-		res.SetBody(sdpType, body)
-	}
-	c.legs[u.from].changed, l.changed = true, true
-	u.answered = true
-	if u.lateOffer && ev.req.Method == sip.INVITE {
-		c.do(respond{u.peer.tx, res}) // our ACK waits for the answer in theirs
-		return
-	}
-	c.update = nil
-	if ev.req.Method == sip.INVITE {
-		c.do(send{l.dialog.Ack()})
-	}
-	c.do(respond{u.peer.tx, res})
-	c.save(now)
-}
-
-// agreed points the relay at what both sides have agreed on and returns the SDP
-// for the side that asked.
-func (c *Call) agreed(u *update, ev reply) []byte {
-	if !u.lateOffer {
-		rule := c.legs[u.from].source
-		if err := c.point(u.from, u.peer.req.Body, u.peer.req.Source.Addr.Addr(), rule); err != nil {
-			c.note(slog.LevelWarn, "offer is unusable", "leg", u.from, "err", err)
-		}
-	}
-	if !isSDP(ev.res.Headers, ev.res.Body) {
-		return nil
-	}
-	body, err := c.carry(ev.leg, ev.res.Body, ev.res.Source.Addr.Addr(), c.legs[ev.leg].source)
-	if err != nil {
-		c.note(slog.LevelWarn, "answer is unusable", "leg", ev.leg, "err", err)
-		return nil
-	}
-	return body
-}
-
-// refuseUpdate passes a refusal on. The session stays as it was, unless the other
-// leg is gone (RFC 3261 section 14.1).
-func (c *Call) refuseUpdate(now time.Time, ev reply) {
-	u := c.update
-	c.update = nil
-	c.legs[ev.leg].sent = u.before
-	status := ev.status()
-	if status == 401 || status == 407 || status < 400 {
-		status = 488 // credentials and redirections are between us and the other leg
-	}
-	c.do(respond{u.peer.tx, u.peer.req.Response(status, "")})
-	if status == 481 || status == 408 {
-		c.gone(now, ev.leg)
-	}
-}
-
-// abortUpdate ends a pending update because the call ends.
-func (c *Call) abortUpdate() {
-	if u := c.update; u != nil && !u.answered {
-		c.do(respond{u.peer.tx, u.peer.req.Response(487, "")})
-		c.asks = max(c.asks-1, 0)
-	}
-	c.update = nil
 }

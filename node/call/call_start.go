@@ -40,7 +40,7 @@ func (c *Call) open(now time.Time, ev invite) {
 	c.arrived = now
 	c.tx = ev.tx
 	c.invite = ev.req.Invite(c.kit.names.toTag(c.id))
-	c.pass = sip.PassedHeaders(ev.req.Headers)
+	c.pass = keptHeaders(ev.req.Headers)
 	c.count(Received)
 	start, status := c.read(ev.req)
 	if status != 0 {
@@ -72,6 +72,9 @@ func (c *Call) read(req *sip.Request) (*fsm.StartCall, int) {
 	case len(req.Body) > maxOffer:
 		return start, 413
 	}
+	if c.tooSmall(req.Headers, &fsm.Profile{}) {
+		return start, 422
+	}
 	switch _, err := c.invite.Dialog(c.contactA()); {
 	case errors.Is(err, sip.ErrDialogSize):
 		return start, 513
@@ -83,6 +86,8 @@ func (c *Call) read(req *sip.Request) (*fsm.StartCall, int) {
 			return start, status
 		}
 	}
+	who := readIdentity(req.From, req.To, req.Headers)
+	start.Identity = who.choices()
 	start.Offer, c.late = c.offer, c.offer == nil
 	start.Invite = c.inviteRecord()
 	if len(start.Invite) > maxInvite {
@@ -296,7 +301,16 @@ func (c *Call) refuse(status int, cause uint8, wait time.Duration) {
 	if c.tx == nil {
 		return
 	}
-	c.do(respond{c.tx, refusalTo(&c.invite, status, cause, wait)})
+	res := refusalTo(&c.invite, status, cause, wait)
+	switch {
+	case status == 422:
+		res.Headers.Add("Min-SE", seconds(c.params().MinSE))
+	case status < 400:
+		for _, contact := range c.contacts {
+			res.Headers.Add("Contact", contact)
+		}
+	}
+	c.do(respond{c.tx, res})
 }
 
 // refusalTo makes a final response with its Q.850 cause (RFC 3326).

@@ -94,6 +94,9 @@ type Config struct {
 	// the order that belongs to a seed. nil: names are not resolved and their
 	// candidates skipped.
 	Resolve func(host, via string, seed uint64) []netip.AddrPort
+	// Belongs says whether an address is one of a gateway's, an ingress or an egress:
+	// its in-dialog requests may come from there. nil: of none.
+	Belongs func(gateway string, ingress bool, ip netip.Addr) bool
 	// Params returns the system parameters, which must not be changed. nil: the
 	// defaults.
 	Params func() *fsm.Params

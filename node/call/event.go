@@ -75,6 +75,7 @@ type (
 	}
 	moved    struct{}
 	lineGone struct{ line *Line } // of all calls on it
+	flush    struct{ line *Line } // of all calls on it
 	funded   struct{ account string }
 	hangup   struct{ reason fsm.EndReason }
 )

@@ -196,6 +196,7 @@ func (c callee) response(status int) *sip.Response {
 	res := c.Response(status)
 	if status < 300 {
 		res.Headers.Add("Contact", "<"+c.p.Contact("callee", sip.UDP)+">")
+		res.Headers.Add("Allow", sip.Allow)
 	}
 	return res
 }

@@ -90,7 +90,7 @@ func TestWhoCalls(t *testing.T) {
 // TestResolve: candidates with a name need an address from the cache.
 func TestResolve(t *testing.T) {
 	resolve := func(c *Config) {
-		c.Resolve = func(host string) []netip.AddrPort {
+		c.Resolve = func(host, _ string, _ uint64) []netip.AddrPort {
 			if host != "gw.example" {
 				return nil
 			}

@@ -55,7 +55,7 @@ type entry struct {
 
 func newShard(c *Control) *shard {
 	return &shard{
-		control: c, kit: kit{cfg: &c.cfg, names: c.names},
+		control: c, kit: kit{cfg: &c.cfg, names: c.names, plain: &fsm.Profile{}},
 		wake: make(chan struct{}, 1), calls: map[fsm.CallID]*entry{},
 	}
 }
@@ -147,6 +147,9 @@ func (s *shard) deliver(it item) {
 		return
 	case lineGone:
 		s.dropLine(ev.line)
+		return
+	case flush:
+		s.flushLine(ev)
 		return
 	}
 	e := s.calls[it.id]

@@ -113,3 +113,34 @@ func (c *Call) learned(now time.Time, side media.Side) {
 	}
 	c.save(now)
 }
+
+// flushLine has the calls on a line commit what has changed.
+func (s *shard) flushLine(ev flush) {
+	for id, e := range s.calls {
+		if e.call.line == ev.line {
+			s.step(id, e, ev)
+		}
+	}
+}
+
+// flush commits what has changed, without regard to the last time.
+func (c *Call) flush(now time.Time) {
+	if c.legs[media.A].changed || c.legs[media.B].changed {
+		c.timers.stop(timerSave)
+		c.save(now)
+	}
+}
+
+// movable says that a new owner would know as much of the call as this one.
+func (c *Call) movable() bool {
+	switch c.phase {
+	case starting, answering, ending:
+		return false
+	case hunting:
+		t := c.current()
+		return t != nil && t.rang && c.inflight == nil
+	case talking:
+		return c.update == nil
+	}
+	return true
+}

@@ -334,7 +334,10 @@ func (b *bench) happen(words string) string {
 	case "timeout":
 		ev = response{try: b.try, err: sip.ErrTimeout}
 	case "ack":
-		ev = request{leg: media.A, req: &sip.Request{Method: sip.ACK}}
+		d := &b.call.legs[media.A].dialog
+		ev = request{leg: media.A, req: &sip.Request{
+			Method: sip.ACK, CallID: d.CallID, FromTag: d.RemoteTag, ToTag: d.LocalTag, CSeq: d.RemoteSeq, Source: b.invite.Source,
+		}}
 	case "bye":
 		ev = b.bye(rest)
 	case "hangup":
@@ -395,6 +398,7 @@ func (b *bench) bye(leg string) request {
 	b.legs[side] = new(sip.ServerTx)
 	return request{leg: side, tx: b.legs[side], req: &sip.Request{
 		Method: sip.BYE, CallID: d.CallID, FromTag: d.RemoteTag, ToTag: d.LocalTag, CSeq: d.RemoteSeq + 1,
+		Source: sip.Peer{Addr: d.Peer},
 	}}
 }
 

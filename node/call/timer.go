@@ -6,19 +6,23 @@ import "time"
 type timer uint8
 
 const (
-	timerHold    timer = iota // StartCall takes too long
-	timerRing                 // the present try rings too long
-	timerAnswer               // AnswerCall takes too long
-	timerAck                  // the caller's ACK is missing
-	timerExtend               // the next slice is due
-	timerCut                  // the grant is nearly over
-	timerSilence              // the grant is over: media stops, committed or not
-	timerLongest              // the longest call
-	timerEnd                  // EndCall takes too long
-	timerSave                 // what has changed may be committed again
-	timerProbe                // an adopted call asks its legs
-	timerMove                 // a displaced call invites its legs to this node
-	timerLinger               // late messages are waited for no longer
+	timerHold     timer = iota // StartCall takes too long
+	timerRing                  // the present try rings too long
+	timerAnswer                // AnswerCall takes too long
+	timerAck                   // the caller's ACK is missing
+	timerExtend                // the next slice is due
+	timerCut                   // the grant is nearly over
+	timerSilence               // the grant is over: media stops, committed or not
+	timerLongest               // the longest call
+	timerEnd                   // EndCall takes too long
+	timerSave                  // what has changed may be committed again
+	timerProbe                 // an adopted call asks its legs
+	timerMove                  // a displaced call invites its legs to this node
+	timerC                     // nothing final has come from the present try (RFC 3261 section 16.6)
+	timerReliable              // a reliable 18x is repeated
+	timerSessionA              // the caller's session is refreshed, or over
+	timerSessionB              // the callee's
+	timerLinger                // late messages are waited for no longer
 	timerCount
 )
 

@@ -24,7 +24,10 @@ type try struct {
 	started   time.Time
 	rang      bool // a 18x came
 	canceled  bool
-	done      bool                  // its transaction has ended
-	forks     map[string]sip.Dialog // early dialogs by To-tag
-	line      fsm.Attempt           // for the CDR
+	done      bool             // its transaction has ended
+	sdp       bool             // SDP came with one
+	heard     uint64           // packets of the callee's side before it
+	interval  time.Duration    // least Session-Expires, from a 422; 0: ours
+	forks     map[string]*fork // early dialogs by To-tag
+	line      fsm.Attempt      // for the CDR
 }

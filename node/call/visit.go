@@ -68,3 +68,34 @@ func (c *Control) Silent(ctx context.Context, quiet time.Duration) ([]fsm.CallID
 	}
 	return ids, nil
 }
+
+// Settled says that no call on a line is in the middle of something that a new
+// owner could not see: set-up before the callee rings, an answer or an offer under
+// way. A call that is over is none of these.
+func (c *Control) Settled(ctx context.Context, l *Line) (bool, error) {
+	settled := true
+	err := c.gather(ctx, func(call *Call) {
+		if call.line == l {
+			settled = settled && call.movable()
+		}
+	})
+	return settled, err
+}
+
+// Flush commits what has changed in the calls on a line since their last commit.
+func (c *Control) Flush(l *Line) {
+	for _, s := range c.shards {
+		s.post(item{ev: flush{line: l}, sure: true})
+	}
+}
+
+// Flushed says that no call on a line waits for a commit.
+func (c *Control) Flushed(ctx context.Context, l *Line) (bool, error) {
+	flushed := true
+	err := c.gather(ctx, func(call *Call) {
+		if call.line == l && call.phase < over {
+			flushed = flushed && call.inflight == nil && len(call.queue) == 0
+		}
+	})
+	return flushed, err
+}
