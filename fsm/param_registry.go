@@ -148,6 +148,9 @@ func group(name string, parameters ...Parameter) []Parameter {
 
 func clusterParameters() []Parameter {
 	return group("cluster",
+		onOff("REAPER_DRY_RUN", "0", "",
+			"calls of which nothing shows that they are still there are counted and reported, not ended",
+			func(p *Params) any { return &p.SpareDead }),
 		Parameter{
 			Name: "SNAPSHOT_ENTRIES", Kind: ParameterCount, Unit: "entries", Min: 1000, Max: 10_000_000, Default: "50000",
 			About: "log entries after which a snapshot is taken", field: func(p *Params) any { return &p.SnapshotEntries },

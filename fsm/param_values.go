@@ -14,6 +14,7 @@ type Params struct {
 	RecordIllegal   bool // SERVER_BILLING_RECORD_ILLEGAL_CALL
 	RecordZero      bool // SERVER_BILLING_RECORD_ZERO_HOLD_TIME
 	RecordHangUp    bool // SERVER_BILLING_RECORD_SERVER_HANG_UP
+	SpareDead       bool // REAPER_DRY_RUN
 	FeePrecision    uint32
 	FeeRounding     billing.RoundingMode
 	HoldPrecision   time.Duration // SERVER_BILLING_HOLD_TIME_PRECISION

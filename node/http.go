@@ -7,10 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"tandem/media"
 	"tandem/node/api"
 	"tandem/node/metrics"
-	"tandem/sip"
 )
 
 // Bounds of the HTTP server against slow or silent clients.
@@ -32,7 +30,7 @@ func (n *Node) openAPI() error {
 	}
 	n.handler, err = api.New(api.Config{
 		Node: string(n.id), Version: n.opts.Version,
-		Proposer: n.proposer, State: n, Cluster: n.cluster, Operator: n, CDRs: n.opts.CDRs,
+		Proposer: n.proposer, State: n, Cluster: n.cluster, Operator: n, CDRs: n.opts.CDRs, Traces: n,
 		Ready: n.ready, Metrics: figures, Logger: n.log,
 	})
 	return err
@@ -42,18 +40,7 @@ func (n *Node) openAPI() error {
 func (n *Node) sources() metrics.Sources {
 	s := metrics.Sources{
 		Version: n.opts.Version, Cluster: n.cluster, State: n, Calls: n.calls, Guard: n.guard, CDRs: n.opts.CDRs,
-		SIP: func() (all []*sip.Stats) {
-			for _, l := range n.lines {
-				all = append(all, l.endpoint.Stats())
-			}
-			return all
-		},
-		Media: func() (all []media.Totals) {
-			for _, l := range n.lines {
-				all = append(all, l.relay.Totals())
-			}
-			return all
-		},
+		SIP: n.lines.sip, Media: n.lines.media,
 	}
 	s.Broken = n.replica.broken.Load
 	if n.outbox != nil {
@@ -62,13 +49,22 @@ func (n *Node) sources() metrics.Sources {
 	return s
 }
 
-// errStarting says that a node has not heard its own announcement.
-var errStarting = errors.New("the node is starting: its announcement is not committed yet")
+// Why a node takes no calls.
+var (
+	errStarting = errors.New("the node is starting: its announcement is not committed yet")
+	errNoLease  = errors.New("the node has no lease: it does not reach a majority of the members")
+	errDraining = errors.New("the node is draining")
+)
 
 // ready says why the node takes no calls.
 func (n *Node) ready() error {
-	if !n.Serving() {
+	switch {
+	case !n.announced():
 		return errStarting
+	case !n.leased():
+		return errNoLease
+	case n.draining():
+		return errDraining
 	}
 	return nil
 }

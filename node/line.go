@@ -49,7 +49,8 @@ type line struct {
 // openLine opens the sockets of a service address: all of them before the address
 // comes to this host.
 func (n *Node) openLine(a fsm.Address) (l *line, err error) {
-	l = &line{address: a, ip: netip.MustParseAddr(a.IP), host: n, done: make(chan struct{}), handed: n.handedOver(a)}
+	l = &line{address: a, ip: netip.MustParseAddr(a.IP), host: n, done: make(chan struct{})}
+	l.handed = n.handedOver(l.ip)
 	if old := n.lines.former(l.ip); old != nil {
 		old.end() // it has come back within the grace
 	}
@@ -191,9 +192,8 @@ const leaveTime = 10 * time.Second
 
 // handedOver says that an address comes from an owner who lives, so that he lets
 // go of it when he sees it here.
-func (n *Node) handedOver(a fsm.Address) (handed bool) {
-	from := n.former[a.IP]
-	n.former[a.IP] = n.id
+func (n *Node) handedOver(ip netip.Addr) (handed bool) {
+	from := n.former[ip]
 	if from == "" || from == n.id {
 		return false
 	}

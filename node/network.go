@@ -19,6 +19,8 @@ type Network interface {
 	// Dial connects from a service address, so that the peer sees the address it
 	// knows.
 	Dial(ctx context.Context, from netip.Addr, network, addr string) (net.Conn, error)
+	// Free says whether no process of this machine has a UDP socket at addr.
+	Free(addr netip.AddrPort) bool
 }
 
 // receiveBuffer holds what arrives while the reader waits for a CPU: with the
@@ -60,6 +62,16 @@ func (SystemNetwork) Dial(ctx context.Context, from netip.Addr, network, addr st
 		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)),
 	}
 	return d.DialContext(ctx, network, addr)
+}
+
+// Free binds the address without SO_REUSEADDR: the kernel knows whether anybody
+// else has it, be he stopped or not.
+func (SystemNetwork) Free(addr netip.AddrPort) bool {
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
 }
 
 func controlUDP(network, address string, c syscall.RawConn) error {

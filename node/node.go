@@ -23,15 +23,19 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"tandem/cluster"
 	"tandem/cluster/outbox"
 	"tandem/fsm"
 	"tandem/media"
+	"tandem/node/address"
 	"tandem/node/call"
 	"tandem/node/cdr"
 	"tandem/node/guard"
+	"tandem/node/trace"
 )
 
 // Options is everything a node is made of, opened by the caller.
@@ -51,12 +55,19 @@ type Options struct {
 	// Proposer, Done and Logger. A witness needs none.
 	Outbox outbox.Config
 
-	Network   Network
+	Network Network
+	// Addresses are this node's own. It serves others' as well, when those nodes do
+	// not.
 	Addresses []Address
-	SIP       SIP
-	Media     media.PortRange
-	Denied    []netip.Prefix // networks that media is never sent to, beside the relay's own rules
-	Trusted   []netip.Prefix // networks that are answered when refused (F009)
+	// Moving says how addresses come to this host; the node fills in Leased, Alarm
+	// and Logger.
+	Moving address.Config
+	// Movers makes what moves addresses; nil: address.New.
+	Movers  func(address.Config) func(kind string) (address.Mover, error)
+	SIP     SIP
+	Media   media.PortRange
+	Denied  []netip.Prefix // networks that media is never sent to, beside the relay's own rules
+	Trusted []netip.Prefix // networks that are answered when refused (F009)
 
 	// HTTP is the API's listener; nil: no API.
 	HTTP net.Listener
@@ -71,6 +82,7 @@ type Options struct {
 type Address struct {
 	IP     netip.Addr
 	Public netip.Addr // carried by Contacts and SDP; zero: IP
+	Move   string     // how it comes to another host: address.Bind, ...; empty: address.Bind
 }
 
 // SIP is signalling on every service address.
@@ -114,11 +126,24 @@ type Node struct {
 	outbox   *outbox.Box
 	guard    *guard.Guard
 	calls    *call.Control
-	lines    []*line
+	ring     *trace.Ring
+	lines    *lines
+	movers   func(kind string) (address.Mover, error)
 
-	handler http.Handler   // of the API
-	opened  []func() error // what Open made, closed after Run
-	up      chan struct{}  // closed when the node's own NodeUp has been applied
+	confirmer *confirmer
+	figures   figures
+	handler   http.Handler   // of the API
+	opened    []func() error // what Open made, closed after Run
+
+	life    atomic.Uint64      // incarnation whose NodeUp has been applied here; 0: none
+	fenced  chan struct{}      // capacity 1: the present life was declared dead
+	resting chan chan struct{} // has the reconciliation leave everything
+	moves   chan struct{}      // capacity 1: look whether an address has to move
+	moving  sync.Mutex         // one hand-over at a time
+
+	// Only the reconciliation touches what follows.
+	former map[netip.Addr]fsm.NodeID // who had an address before it came here
+	told   map[fsm.CallID]struct{}   // orphans whose legs have been told
 }
 
 // New opens consensus and the sockets. Run must be called once afterwards.
@@ -131,20 +156,32 @@ func New(opts Options) (*Node, error) {
 	}
 	n := &Node{
 		opts: opts, id: fsm.NodeID(opts.Cluster.ID), log: opts.Logger,
-		started: time.Now(), up: make(chan struct{}),
+		started: time.Now(), lines: newLines(),
+		fenced: make(chan struct{}, 1), resting: make(chan chan struct{}), moves: make(chan struct{}, 1),
+		former: map[netip.Addr]fsm.NodeID{}, told: map[fsm.CallID]struct{}{},
 	}
 	n.replica = newReplica([16]byte(derive(opts.Secret, "state hash")), opts.CDRs, n.log)
 	opts.Cluster.Machine = n.replica
 	opts.Cluster.Checkpoints = n.replica.Checkpoints
 	opts.Cluster.Notify = n.notice
 	opts.Cluster.Check = checkBody
+	opts.Cluster.Peers, opts.Cluster.Down, opts.Cluster.Witness = n.peers, n.declare, opts.Witness
+	if at, err := netip.ParseAddrPort(opts.Cluster.Advertise); err == nil && at.Addr().IsLoopback() && opts.Network != nil {
+		opts.Cluster.Probe = n.probe // all members are on this machine
+	}
 	var err error
 	if n.cluster, err = cluster.Open(opts.Cluster); err != nil {
 		return nil, err
 	}
 	n.proposer = proposer{n.cluster}
 	n.guard = guard.New(n.report)
+	n.confirmer = newConfirmer(n.upToDate)
+	n.movers = n.makeMovers()
+	n.ring = trace.New(trace.Config{})
 	n.handleFill()
+	n.handleReady()
+	n.handleMissing()
+	n.handleTrace()
 	n.handleOperate()
 	if err := n.openCalls(); err != nil {
 		return nil, errors.Join(err, n.abandon())
@@ -159,11 +196,7 @@ func New(opts Options) (*Node, error) {
 func (n *Node) abandon() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	var err error
-	for _, l := range n.lines {
-		err = errors.Join(err, l.close())
-	}
-	return errors.Join(err, n.cluster.Run(ctx))
+	return n.cluster.Run(ctx)
 }
 
 // derive makes a key for one purpose from the cluster's secret.
@@ -186,19 +219,19 @@ func (n *Node) Run(ctx context.Context) error {
 
 	store.run("cdr store", n.opts.CDRs.Run)
 	core.run("cluster", n.cluster.Run)
-	edge.run("announcement", n.announce)
+	edge.run("life", n.live)
 	edge.run("reconciliation", n.reconcile)
 	edge.run("guard", n.guard.Run)
 	edge.run("cdr gaps", n.fillGaps)
+	edge.run("cdr retention", n.retain)
 	edge.run("api", n.serveAPI)
+	edge.run("confirmation", n.confirmer.run)
 	if n.calls != nil {
 		edge.run("calls", n.calls.Run)
 		edge.run("comparison", n.compare)
 		edge.run("outbox", n.outbox.Run)
 		edge.run("proof of life", n.beat)
-		for _, l := range n.lines {
-			edge.run("sip "+l.ip.String(), l.endpoint.Run)
-		}
+		edge.run("moves", n.move)
 	}
 	select {
 	case <-edge.failed():
@@ -206,27 +239,44 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-store.failed():
 	case <-ctx.Done():
 	}
-	err := edge.stop()
-	for _, l := range n.lines {
-		err = errors.Join(err, l.relay.Close())
-	}
-	return errors.Join(err, core.stop(), store.stop(), closeAll(n.opened))
+	return errors.Join(edge.stop(), core.stop(), store.stop(), closeAll(n.opened))
 }
 
-// Serving says whether the node takes new calls: it knows its own announcement
-// and a leader.
-func (n *Node) Serving() bool {
-	select {
-	case <-n.up:
-		return true
-	default:
-		return false
+// makeMovers returns what finds the mover of a kind of address.
+func (n *Node) makeMovers() func(kind string) (address.Mover, error) {
+	cfg := n.opts.Moving
+	cfg.Leased, cfg.Logger = n.leased, n.log
+	cfg.Alarm = func(ip netip.Addr, text string) {
+		n.figures.conflicts.Add(1)
+		n.log.Error("alarm", "kind", "address conflict", "ip", ip, "text", text)
 	}
+	if n.opts.Movers != nil {
+		return n.opts.Movers(cfg)
+	}
+	return address.New(cfg)
+}
+
+// upToDate returns when everything that was committed before is applied here.
+func (n *Node) upToDate(ctx context.Context) error {
+	_, err := n.cluster.ReadIndex(ctx)
+	return err
 }
 
 // notice logs what the cluster reports.
 func (n *Node) notice(e cluster.Event) {
-	alarm := []cluster.EventKind{cluster.EventHash, cluster.EventClock, cluster.EventDisk}
+	switch e.Kind {
+	case cluster.EventLease:
+		n.replica.changes.lost() // things may have happened that this node could not act on
+	case cluster.EventLeaseLost:
+		for _, l := range n.lines.all() {
+			l.streams.Reset() // peers have to find who speaks for the address now
+		}
+	case cluster.EventFenced:
+		if n.announced() {
+			n.fence()
+		}
+	}
+	alarm := []cluster.EventKind{cluster.EventHash, cluster.EventClock, cluster.EventDisk, cluster.EventLeaseLost}
 	if slices.Contains(alarm, e.Kind) {
 		n.log.Error("alarm", "kind", e.Kind, "node", e.Node, "text", e.Text)
 		return

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
@@ -146,8 +147,13 @@ func (o *opening) options(version string, fatal func(error)) (Options, error) {
 func (o *opening) addresses(opts *Options) {
 	for _, a := range o.file.Address {
 		opts.Addresses = append(opts.Addresses, Address{
-			IP: netip.MustParseAddr(a.IP), Public: netip.MustParseAddr(a.Public),
+			IP: netip.MustParseAddr(a.IP), Public: netip.MustParseAddr(a.Public), Move: a.Move,
 		})
+		// Addresses of other nodes come the same way as our own.
+		opts.Moving.Interface = cmp.Or(opts.Moving.Interface, a.Interface)
+		if opts.Moving.Script == "" {
+			opts.Moving.Script, opts.Moving.Timeout = a.Hook, time.Duration(a.HookTimeout)
+		}
 	}
 	for _, a := range append(o.file.Cluster.Join, o.file.Advertise()) {
 		if ap, err := netip.ParseAddrPort(a); err == nil {

@@ -6,84 +6,66 @@ import (
 	"slices"
 	"time"
 
-	"tandem/cluster"
 	"tandem/fsm"
 	"tandem/node/guard"
 )
 
-// announceRetry is the pause between attempts to announce the node while the
-// cluster has no leader.
-const announceRetry = 500 * time.Millisecond
-
-// announce commits the node's own NodeUp: until it is applied here, the node
-// serves nothing, since older entries may say anything about it (ARCHITECTURE.md, rule 6).
-func (n *Node) announce(ctx context.Context) error {
-	up := &fsm.NodeUp{
-		Node: n.id, Incarnation: n.cluster.Incarnation(), Level: fsm.Level,
-		Version: n.opts.Version, Witness: n.opts.Witness,
-	}
-	for _, a := range n.opts.Addresses {
-		up.Addresses = append(up.Addresses, fsm.ServiceAddress{IP: a.IP.String(), Public: a.Public.String()})
-	}
-	for {
-		r, err := n.proposer.Propose(ctx, cluster.LaneUrgent, "", up)
-		if err == nil && r.Code == fsm.OK {
-			n.log.Info("announced", "incarnation", up.Incarnation, "index", r.Index)
-			close(n.up)
-			n.replica.changes.lost()
-			n.firstToken(ctx)
-			<-ctx.Done()
-			return nil
-		}
-		n.log.Warn("not announced yet", "code", r.Code, "detail", r.Detail, "err", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(announceRetry):
-		}
-	}
-}
-
-// firstToken puts the administrator's token into a state that has none.
-func (n *Node) firstToken(ctx context.Context) {
-	if n.opts.FirstToken.ID == "" {
-		return
-	}
-	var tokens []fsm.Token
-	n.replica.View(func(s *fsm.State) { tokens = s.Tokens("", 1) })
-	if len(tokens) > 0 {
-		return
-	}
-	r, err := n.proposer.Propose(ctx, cluster.LaneStart, "bootstrap/"+n.opts.FirstToken.ID, &fsm.PutToken{Token: n.opts.FirstToken})
-	if err != nil || r.Code != fsm.OK {
-		n.log.Warn("first token not stored", "code", r.Code, "detail", r.Detail, "err", err)
-	}
-}
+// lookEvery is how often the service addresses are compared without any event: one
+// that could not be opened is tried again.
+const lookEvery = time.Second
 
 // reconcile acts on the difference between what the state says this node owns
-// and what it serves. Events say where to look; when any were lost, or after a
-// restore, everything is compared.
+// and what it serves. Events say where to look; when any were lost, after a
+// restore and when the lease has come back, everything is compared.
 func (n *Node) reconcile(ctx context.Context) error {
+	defer n.leaveAll()
 	n.refreshGuard()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case left := <-n.resting:
+			n.leaveAll()
+			close(left)
+		case <-look.C:
+			n.serveLines(ctx)
+			n.checkLife()
 		case <-n.replica.changes.wake:
+			events, all := n.replica.changes.take()
+			n.follow(ctx, events, all)
 		}
-		events, all := n.replica.changes.take()
-		config := all
-		for _, e := range events {
-			config = config || e.Kind == fsm.EventConfig
-			n.act(e)
-		}
-		if config {
-			n.refreshGuard()
-		}
-		if all {
-			n.buildActive()
-			n.compareAll()
-		}
+	}
+}
+
+// follow acts on what has changed: first on addresses, since calls need them.
+func (n *Node) follow(ctx context.Context, events []fsm.Event, all bool) {
+	config, lines, members := all, all, all
+	for _, e := range events {
+		config = config || e.Kind == fsm.EventConfig
+		lines = lines || e.Kind == fsm.EventAddress
+		members = members || e.Kind == fsm.EventMember
+	}
+	if members {
+		n.checkLife()
+	}
+	if lines {
+		n.serveLines(ctx)
+	}
+	for _, e := range events {
+		n.act(e)
+	}
+	if members {
+		n.tellOrphans()
+		n.poke()
+	}
+	if config {
+		n.refreshGuard()
+	}
+	if all {
+		n.buildActive()
+		n.compareAll()
 	}
 }
 
@@ -92,16 +74,18 @@ func (n *Node) act(e fsm.Event) {
 	switch {
 	case e.Kind == fsm.EventRates:
 		n.buildRates(e.ID, e.Version)
-	case n.calls == nil || !n.Serving():
+	case n.calls == nil || !n.announced():
+		return
+	case e.Kind == fsm.EventCallMoved && e.Node != n.id:
+		n.calls.Moved(e.Call)
+	case !n.leased(): // everything is compared when the lease is back
 		return
 	case e.Kind == fsm.EventCallEnded && e.Node == n.id:
 		n.calls.Ended(e.Call, e.Reason)
-	case e.Kind == fsm.EventCallMoved && e.Node == n.id:
+	case e.Kind == fsm.EventCallMoved:
 		if record, ok := n.Call(e.Call); ok && record.Owner == n.id {
 			n.calls.Adopt(record, n.LogTime())
 		}
-	case e.Kind == fsm.EventCallMoved:
-		n.calls.Moved(e.Call)
 	case e.Kind == fsm.EventAccountFunded:
 		n.calls.Funded(e.ID)
 	}

@@ -1,0 +1,107 @@
+package node
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"tandem/fsm"
+	"tandem/node/guard"
+	"tandem/sip"
+)
+
+// inviteLine is how a datagram with an INVITE begins.
+var inviteLine = []byte("INVITE ")
+
+// gate drops what this line does not take, before it is parsed: what comes from
+// nobody we know, and everything but INVITEs, to refuse them, while the node may
+// not speak. What it drops is repeated, and finds the owner then. Trusted networks
+// pass: call control answers them.
+func (l *line) gate(src netip.AddrPort, packet []byte) bool {
+	n := l.host
+	isInvite := bytes.HasPrefix(packet, inviteLine)
+	takes := l.takes.Load()
+	switch {
+	case takes == takesNothing, takes == takesCalls && isInvite:
+		return false
+	case !n.Serving() && len(packet) > 0 && !isInvite:
+		return false
+	case n.guard.Known(src.Addr()) || n.guard.Trusted(src.Addr()):
+		return true
+	}
+	if isInvite { // an illegal call (F163)
+		n.guard.Refused(time.Now(), guard.Refusal{Source: src, Reason: fsm.EndUnknownSource, Packet: packet})
+	}
+	return false
+}
+
+// permit says whether a message may leave. Without a lease only a refusal does,
+// since another node may be about to speak for this one (ARCHITECTURE.md, rule 15).
+func (n *Node) permit(status int) bool { return status == 503 || n.leased() }
+
+// admission stands before call control: it takes one token of the ingress for
+// each new call, so that a flood through an authorised gateway ends here and
+// not in the log (ARCHITECTURE.md, rule 9).
+type admission struct {
+	n    *Node
+	line *line
+	next sip.Handler
+}
+
+// The refusals of a node by itself.
+var (
+	sipForbidden = refusal{403, 21}
+	sipCPS       = refusal{503, 42}
+)
+
+// Request implements sip.Handler.
+func (a *admission) Request(req *sip.Request, tx *sip.ServerTx) {
+	if req.Method == sip.INVITE && req.ToTag != "" && tx != nil && !a.n.Serving() {
+		a.later(req, tx)
+		return
+	}
+	if req.Method == sip.INVITE && req.ToTag == "" && tx != nil {
+		now, src := time.Now(), req.Source.Addr
+		switch {
+		case !a.n.guard.Known(src.Addr()):
+			a.refuse(now, req, tx, fsm.EndUnknownSource, sipForbidden)
+			return
+		case !a.n.guard.Admit(now, src.Addr()):
+			a.refuse(now, req, tx, fsm.EndCPS, sipCPS)
+			return
+		}
+	}
+	a.next.Request(req, tx)
+}
+
+// Canceled implements sip.Handler.
+func (a *admission) Canceled(tx *sip.ServerTx, cancel *sip.Request) { a.next.Canceled(tx, cancel) }
+
+// AckTimeout implements sip.Handler.
+func (a *admission) AckTimeout(tx *sip.ServerTx) { a.next.AckTimeout(tx) }
+
+// StrayResponse implements sip.Handler.
+func (a *admission) StrayResponse(res *sip.Response) { a.next.StrayResponse(res) }
+
+// refusal is an answer that needs no log entry (ARCHITECTURE.md, Refusals).
+type refusal struct{ status, cause int }
+
+// refuse answers a call and counts it for the next report.
+func (a *admission) refuse(now time.Time, req *sip.Request, tx *sip.ServerTx, why fsm.EndReason, with refusal) {
+	a.n.guard.Refused(now, guard.Refusal{Source: req.Source.Addr, Reason: why, Status: uint16(with.status)})
+	res := req.Response(with.status, a.line.endpoint.NewIdentifier())
+	res.Headers.Add("Reason", "Q.850;cause="+strconv.Itoa(with.cause))
+	if err := tx.Respond(res); err != nil {
+		a.n.log.Debug("refusal not sent", "to", req.Source.Addr, "err", err)
+	}
+}
+
+// later asks for a re-INVITE again (RFC 3261 section 14.2).
+func (a *admission) later(req *sip.Request, tx *sip.ServerTx) {
+	res := req.Response(500, "")
+	res.Headers.Add("Retry-After", "5")
+	if err := tx.Respond(res); err != nil {
+		a.n.log.Debug("refusal not sent", "to", req.Source.Addr, "err", err)
+	}
+}
