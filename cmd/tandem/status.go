@@ -70,15 +70,42 @@ func summary(p render.Printer, s client.Status) string {
 	}
 	line("cluster", "%s   %s   survives %s   %s", s.Cluster, health, count(s.Survives, "more node failure"), s.Version)
 	line("leader", "%s   term %d   index %s   %d of %d voters up", cmp.Or(s.Leader, "none"), s.Term, p.Text(s.Commit), s.VotersUp, s.Voters)
-	line("calls", "%s live   %s   %s", p.Text(s.Calls), count(s.CDRs, "CDR"), count(s.Transfers, "transfer"))
+	calls := p.Text(s.Calls) + " live"
+	if s.Waiting > 0 {
+		calls += "   " + p.Bad(p.Text(s.Waiting)+" on nodes that are down")
+	}
+	line("calls", "%s   %s   %s", calls, count(s.CDRs, "CDR"), count(s.Transfers, "transfer"))
 	line("objects", "%s   %s   %s   %s", count(s.Accounts, "account"), count(s.Gateways, "gateway"),
 		count(s.Tables, "rate table"), count(s.Blocked, "blocked number"))
 	asked := s.Node + " takes calls"
 	if !s.Ready {
 		asked = p.Warn(s.Node + " takes no calls: " + cmp.Or(s.NotReady, "not ready"))
 	}
+	for _, text := range outOfPlace(s) {
+		line("nodes", "%s", p.Warn(text))
+	}
 	line("asked", "%s", asked)
 	return b.String()
+}
+
+// outOfPlace says what is not as on a quiet day: nodes that are down or drain,
+// addresses that are not at home.
+func outOfPlace(s client.Status) []string {
+	var out []string
+	for _, n := range s.Down {
+		out = append(out, n+" is down")
+	}
+	for _, n := range s.Draining {
+		text := fmt.Sprintf("%s is %s, %s left, asked for by %s", n.Node, nodeState(n), count(n.Calls, "call"), cmp.Or(n.DrainBy, "itself"))
+		if n.DrainReason != "" {
+			text += ": " + n.DrainReason
+		}
+		out = append(out, text)
+	}
+	for _, a := range s.Away {
+		out = append(out, fmt.Sprintf("%s of %s is on %s", a.IP, cmp.Or(a.Home, "nobody"), cmp.Or(a.Owner, "no node")))
+	}
+	return out
 }
 
 func (a *app) membersCommand() *cobra.Command {
@@ -102,6 +129,7 @@ func (a *app) membersCommand() *cobra.Command {
 			col("WITNESS", func(m M) any { return m.Witness }),
 		})
 	})
+	cmd.AddCommand(a.removeCommand())
 	return cmd
 }
 
@@ -127,7 +155,7 @@ func (a *app) raftCommand() *cobra.Command {
 			col("DISK HANGS", func(p P) any { return orNothing(p.DiskStalled) }),
 		})
 	})
-	return group("raft", "Consensus", peers)
+	return group("raft", "Consensus", peers, a.transferCommand())
 }
 
 func contact(p client.Peer) any {

@@ -81,11 +81,34 @@ func (s *server) status(_ context.Context, _ *Reading) (*object[client.Status], 
 	s.cfg.State.View(func(st *fsm.State) {
 		n := st.Counts()
 		answer.Index = st.Index()
-		out.At, out.Level, out.Calls, out.Accounts, out.Tables, out.Blocked = timeOf(st.At()), st.Level(), n.Calls, n.Accounts, n.RateTables, n.Blocks
+		out.At, out.Level, out.Accounts, out.Tables, out.Blocked = timeOf(st.At()), st.Level(), n.Accounts, n.RateTables, n.Blocks
 		out.Gateways, out.CDRs, out.Transfers = n.MappingGateways+n.RoutingGateways, n.CDRs, n.Transfers
+		noteOwners(&out, st)
 	})
 	answer.Body = out
 	return answer, nil
+}
+
+// noteOwners adds what operators want to know of who owns what: whatever is not
+// as on a quiet day.
+func noteOwners(out *client.Status, st *fsm.State) {
+	for _, m := range st.Members() {
+		n := showNode(st, &m)
+		switch {
+		case !m.Up:
+			out.Down = append(out.Down, n.Node)
+			out.Waiting += n.Calls
+			continue
+		case m.Draining:
+			out.Draining = append(out.Draining, n)
+		}
+		out.Calls += n.Calls
+	}
+	for _, a := range st.Addresses() {
+		if a.Owner != a.Home {
+			out.Away = append(out.Away, showAddress(&a))
+		}
+	}
 }
 
 // members joins what gossip, consensus and the state machine know of a node.

@@ -219,7 +219,7 @@ func (s *server) operated(err error) error {
 	if !errors.Is(err, cluster.ErrQuorum) && !strings.Contains(err.Error(), cluster.ErrQuorum.Error()) {
 		return s.unavailable(err)
 	}
-	return problem(http.StatusConflict, client.CodeConflict, "nothing was changed: %v", err).
+	return problem(http.StatusConflict, client.CodeConflict, "%v", err).
 		hint("add or start a node first; fewer than three voters: repeat with force (--yes)")
 }
 

@@ -29,7 +29,8 @@ type Status struct {
 	Level     uint16 `json:"level" doc:"Feature level in force"`
 	Voters    int    `json:"voters"`
 	VotersUp  int    `json:"voters_up"`
-	Calls     int    `json:"calls" doc:"Live calls of the whole cluster"`
+	Calls     int    `json:"calls" doc:"Live calls of the whole cluster, on nodes that are up"`
+	Waiting   int    `json:"waiting,omitempty" doc:"Live calls of nodes that are down, which no node could take over yet"`
 	Accounts  int    `json:"accounts"`
 	Gateways  int    `json:"gateways" doc:"Mapping and routing"`
 	Tables    int    `json:"rate_tables"`
@@ -38,6 +39,10 @@ type Status struct {
 	Transfers uint64 `json:"transfers" doc:"Sequence of the last transfer"`
 	Ready     bool   `json:"ready" doc:"The answering node takes calls"`
 	NotReady  string `json:"not_ready,omitempty" doc:"Why not"`
+
+	Down     []string         `json:"down,omitempty" nullable:"false" doc:"Nodes that have been declared dead"`
+	Draining []Node           `json:"draining,omitempty" nullable:"false" doc:"Nodes that run empty"`
+	Away     []ServiceAddress `json:"away,omitempty" nullable:"false" doc:"Service addresses that are not at home"`
 }
 
 // LedgerSum is the sum over all accounts of one currency.
