@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tandem/fsm"
@@ -83,7 +85,7 @@ func (n *Node) fillGaps(ctx context.Context) error {
 
 // fillAll fills gap after gap until there is none or the peers do not help.
 func (n *Node) fillAll(ctx context.Context) {
-	for w, missing := n.gap(); missing && ctx.Err() == nil; w, missing = n.gap() {
+	for w, missing := n.gap(ctx); missing && ctx.Err() == nil; w, missing = n.gap(ctx) {
 		if err := n.fill(ctx, w); err != nil {
 			n.log.Warn("missing cdrs not filled", "first", w.cdrs.First, "last", w.cdrs.Last, "err", err)
 			return
@@ -92,10 +94,14 @@ func (n *Node) fillAll(ctx context.Context) {
 	}
 }
 
-// gap returns the oldest missing spans, cut to what one answer holds.
-func (n *Node) gap() (w wanted, missing bool) {
+// gap returns the oldest missing spans, cut to what one answer holds. Rows that are
+// on their way to the disk are waited for: they are not missing.
+func (n *Node) gap(ctx context.Context) (w wanted, missing bool) {
 	var lastCDR, lastTransfer uint64
 	n.replica.View(func(s *fsm.State) { lastCDR, lastTransfer = s.Counts().CDRs, s.Counts().Transfers })
+	if err := n.opts.CDRs.SyncAll(ctx); err != nil {
+		return w, false // the store is closing, or nobody waits any more
+	}
 	cdrs, transfers := n.opts.CDRs.Missing(lastCDR, lastTransfer)
 	if len(cdrs) > 0 {
 		w.cdrs = clip(cdrs[0])
@@ -125,9 +131,10 @@ func (n *Node) fill(ctx context.Context, w wanted) error {
 			last = err
 			continue
 		}
-		stored, err := n.store(b)
+		stored, err := n.store(ctx, w, b)
 		if err != nil {
-			return fmt.Errorf("rows from %s: %w", m.ID, err)
+			last = fmt.Errorf("rows from %s: %w", m.ID, err)
+			continue // another one may have them right
 		}
 		if stored > 0 {
 			return nil
@@ -139,8 +146,8 @@ func (n *Node) fill(ctx context.Context, w wanted) error {
 	return last
 }
 
-// store decodes and stores rows from a peer.
-func (n *Node) store(b []byte) (int, error) {
+// store decodes, verifies and stores rows from a peer.
+func (n *Node) store(ctx context.Context, w wanted, b []byte) (int, error) {
 	var r rows
 	d := wire.Decoder(b)
 	r.fields(d)
@@ -160,5 +167,54 @@ func (n *Node) store(b []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if cdrs, err = n.verified(ctx, w.cdrs, cdrs); err != nil {
+		return 0, err
+	}
 	return len(cdrs) + len(transfers), n.opts.CDRs.Fill(cdrs, transfers)
 }
+
+// verified returns the rows at the beginning of a gap, once it is sure that they are
+// the cluster's: the row before the gap vouches for the first of them, and they for
+// the row behind it.
+func (n *Node) verified(ctx context.Context, gap cdr.Span, rows []fsm.CDR) ([]fsm.CDR, error) {
+	if gap.Last == 0 {
+		return nil, nil
+	}
+	var chain fsm.Chain
+	var before fsm.Hash
+	n.replica.View(func(s *fsm.State) {
+		chain = s.Chain()
+		_, before = s.Horizon()
+	})
+	if gap.First > max(n.opts.CDRs.Horizon().CDR, 1) {
+		r, found, err := n.opts.CDRs.Get(ctx, gap.First-1)
+		if err != nil || !found {
+			return nil, fmt.Errorf("cdr %d before the gap: %w", gap.First-1, cmp.Or(err, errMissing))
+		}
+		before = r.Link
+	}
+	slices.SortFunc(rows, func(a, b fsm.CDR) int { return cmp.Compare(a.Seq, b.Seq) })
+	have := 0
+	for have < len(rows) && rows[have].Seq == gap.First+uint64(have) {
+		have++
+	}
+	rows = rows[:have]
+	check := rows
+	if have > 0 {
+		next, found, err := n.opts.CDRs.Get(ctx, rows[have-1].Seq+1)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			check = append(slices.Clip(rows), next)
+		}
+	}
+	if err := chain.Verify(before, check); err != nil {
+		n.log.Error("alarm", "kind", "cdr", "text", err)
+		return nil, err
+	}
+	return rows, nil
+}
+
+// errMissing: a row that must be there is not.
+var errMissing = errors.New("missing")

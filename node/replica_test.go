@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"tandem/cluster"
 	"tandem/fsm"
@@ -30,7 +31,13 @@ func testReplica(t *testing.T) *replica {
 	return newReplica([16]byte{1}, cdrs, slog.New(slog.DiscardHandler))
 }
 
+// apply commits commands at the second of their index.
 func apply(t *testing.T, r *replica, index uint64, bodies ...fsm.Body) {
+	t.Helper()
+	applyAt(t, r, index, time.Duration(index)*time.Second, bodies...)
+}
+
+func applyAt(t *testing.T, r *replica, index uint64, at time.Duration, bodies ...fsm.Body) {
 	t.Helper()
 	var entry []cluster.Envelope
 	for i, body := range bodies {
@@ -40,7 +47,7 @@ func apply(t *testing.T, r *replica, index uint64, bodies ...fsm.Body) {
 		}
 		entry = append(entry, cluster.Envelope{Node: "n1", Incarnation: 1, Seq: index*100 + uint64(i), Low: 1, Body: b})
 	}
-	results, err := r.Apply(index, int64(index)*1_000_000, entry)
+	results, err := r.Apply(index, at.Microseconds(), entry)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,6 +87,10 @@ func (s *server) cdr(ctx context.Context, in *getCDR) (*object[client.CDR], erro
 	if err != nil {
 		return nil, s.unavailable(err)
 	}
+	if !ok && in.Seq < s.cfg.CDRs.Horizon().CDR {
+		return nil, problem(http.StatusGone, client.CodeExpired, "cdr %d is expired: its day has been deleted", in.Seq).
+			hint("parameter CDR_DAYS_KEPT says how long CDRs are kept: tandem param show CDR_DAYS_KEPT")
+	}
 	if !ok {
 		return nil, notThere("cdr %d", in.Seq).hint("tandem cdr search")
 	}

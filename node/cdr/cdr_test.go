@@ -239,7 +239,7 @@ func TestSpans(t *testing.T) {
 	if diff := cmp.Diff(spans{{1, 1}, {3, 3}, {5, 9}, {20, 40}}, s); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]Span{{2, 2}, {4, 4}, {10, 19}, {41, 42}}, s.gaps(42)); diff != "" {
+	if diff := cmp.Diff([]Span{{2, 2}, {4, 4}, {10, 19}, {41, 42}}, s.gaps(1, 42)); diff != "" {
 		t.Errorf("gaps (-want +got):\n%s", diff)
 	}
 	for n, want := range map[uint64]bool{1: true, 2: false, 9: true, 10: false, 40: true, 41: false} {
@@ -269,4 +269,63 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	cancel()
 	<-done
+}
+
+// Days below the horizon go, their rows are neither missed nor taken back, and what
+// is above stays, also for the next start.
+func TestExpire(t *testing.T) {
+	dir := t.TempDir()
+	s, stop := start(t, dir)
+	const last = 500 // 144 a day: 20261121 to 20261124
+	fill(t, s, 1, last)
+	if err := s.SyncAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Expire(Horizon{CDR: 200, Transfer: 200}); err != nil {
+		t.Fatal(err)
+	}
+	days := func() []string {
+		names, err := dayFiles(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	if diff := cmp.Diff([]string{"20261122", "20261123", "20261124"}, days()); diff != "" {
+		t.Errorf("days (-want +got):\n%s", diff)
+	}
+	if after, err := s.Size(); err != nil || after >= before {
+		t.Errorf("size %d, before %d, %v", after, before, err)
+	}
+	if err := s.Fill([]fsm.CDR{record(10)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := s.Get(t.Context(), 10); found || err != nil {
+		t.Errorf("an expired row came back: %v", err)
+	}
+	if err := s.Expire(Horizon{CDR: 5, Transfer: 5}); err != nil || s.Horizon().CDR != 200 {
+		t.Errorf("the horizon went back to %d, %v", s.Horizon().CDR, err)
+	}
+	stop()
+	s, _ = start(t, dir)
+	if err := s.Expire(Horizon{CDR: 200, Transfer: 200}); err != nil {
+		t.Fatal(err)
+	}
+	if cdrs, transfers := s.Missing(last, last); len(cdrs)+len(transfers) != 0 {
+		t.Errorf("missing %v, %v", cdrs, transfers)
+	}
+	page, err := s.Search(t.Context(), Query{Limit: MaxLimit})
+	if err != nil || len(page.CDRs) == 0 || page.CDRs[0].Seq != last {
+		t.Errorf("%d rows, %v", len(page.CDRs), err)
+	}
+	if err := s.Expire(Horizon{CDR: last + 1, Transfer: last + 1}); err != nil {
+		t.Fatal(err)
+	}
+	if got := days(); len(got) != 1 {
+		t.Errorf("days %v: the newest stays", got)
+	}
 }

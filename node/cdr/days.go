@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,7 +41,9 @@ type days struct {
 	order     []string // of open, least recently used first
 	cdrs      spans
 	transfers spans
-	first     map[string]Span // day -> CDR sequences in it
+	rows      map[string]Span // day -> CDR sequences in it
+	moves     map[string]Span // day -> transfer sequences in it
+	horizon   Horizon
 
 	writing sync.Mutex // one writer: the Run loop or Fill
 }
@@ -50,7 +53,7 @@ func openDays(dir string) (*days, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &days{dir: dir, names: names, open: map[string]*bolt.DB{}, first: map[string]Span{}}
+	d := &days{dir: dir, names: names, open: map[string]*bolt.DB{}, rows: map[string]Span{}, moves: map[string]Span{}}
 	for _, day := range names {
 		if err := d.scan(day); err != nil {
 			return nil, errors.Join(fmt.Errorf("cdr day %s: %w", day, err), d.close())
@@ -70,21 +73,22 @@ func (d *days) scan(day string) error {
 		defer d.mu.Unlock()
 		for _, r := range keySpans(tx.Bucket(bucketCDR)) {
 			d.cdrs.add(r)
-			d.note(day, r)
+			note(d.rows, day, r)
 		}
 		for _, r := range keySpans(tx.Bucket(bucketTransfer)) {
 			d.transfers.add(r)
+			note(d.moves, day, r)
 		}
 		return nil
 	})
 }
 
 // note widens the range of sequences that a day is known to hold.
-func (d *days) note(day string, r Span) {
-	if have, ok := d.first[day]; ok {
+func note(known map[string]Span, day string, r Span) {
+	if have, ok := known[day]; ok {
 		r.First, r.Last = min(r.First, have.First), max(r.Last, have.Last)
 	}
-	d.first[day] = r
+	known[day] = r
 }
 
 // keySpans reads the ranges of a bucket's keys. A bucket without a hole, which
@@ -113,6 +117,24 @@ func keySpans(b *bolt.Bucket) spans {
 func (d *days) db(day string) (*bolt.DB, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.get(day)
+}
+
+// errDeleted: a day was deleted after it was listed.
+var errDeleted = errors.New("day deleted")
+
+// listed is db for a reader, who makes no file.
+func (d *days) listed(day string) (*bolt.DB, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Contains(d.names, day) {
+		return nil, errDeleted
+	}
+	return d.get(day)
+}
+
+// get is db with d.mu held.
+func (d *days) get(day string) (*bolt.DB, error) {
 	if db := d.open[day]; db != nil {
 		d.use(day)
 		return db, nil
@@ -203,13 +225,13 @@ func (d *days) write(b *batch) error {
 	}
 	d.mu.Lock()
 	for i := range b.cdrs {
-		if r := &b.cdrs[i]; !d.cdrs.has(r.Seq) {
+		if r := &b.cdrs[i]; r.Seq >= d.horizon.CDR && !d.cdrs.has(r.Seq) {
 			p := part(r.Ended)
 			p.cdrs = append(p.cdrs, *r)
 		}
 	}
 	for i := range b.transfers {
-		if r := &b.transfers[i]; !d.transfers.has(r.Seq) {
+		if r := &b.transfers[i]; r.Seq >= d.horizon.Transfer && !d.transfers.has(r.Seq) {
 			p := part(r.At)
 			p.transfers = append(p.transfers, *r)
 		}
@@ -249,10 +271,12 @@ func (d *days) writeDay(day string, b *batch) error {
 	for i := range b.cdrs {
 		r := Span{b.cdrs[i].Seq, b.cdrs[i].Seq}
 		d.cdrs.add(r)
-		d.note(day, r)
+		note(d.rows, day, r)
 	}
 	for i := range b.transfers {
-		d.transfers.add(Span{b.transfers[i].Seq, b.transfers[i].Seq})
+		r := Span{b.transfers[i].Seq, b.transfers[i].Seq}
+		d.transfers.add(r)
+		note(d.moves, day, r)
 	}
 	return nil
 }
@@ -307,7 +331,7 @@ func indexKey(text string, seq uint64) []byte {
 func (d *days) missing(lastCDR, lastTransfer uint64) (cdrs, transfers []Span) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.cdrs.gaps(lastCDR), d.transfers.gaps(lastTransfer)
+	return d.cdrs.gaps(d.horizon.CDR, lastCDR), d.transfers.gaps(d.horizon.Transfer, lastTransfer)
 }
 
 func (d *days) close() error {

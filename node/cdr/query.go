@@ -263,7 +263,7 @@ func (d *days) newestFirst(q Query) []string {
 		if q.From != 0 && day < dayOf(q.From) || q.To != 0 && day > dayOf(q.To) {
 			continue
 		}
-		if r, ok := d.first[day]; ok && q.Before != 0 && r.First >= q.Before {
+		if r, ok := d.rows[day]; ok && q.Before != 0 && r.First >= q.Before {
 			continue
 		}
 		out = append(out, day)
@@ -271,11 +271,15 @@ func (d *days) newestFirst(q Query) []string {
 	return out
 }
 
-// view runs fn in a read transaction of a day. The file may be evicted between
-// its look-up and its use; the next look-up opens it again.
+// view runs fn in a read transaction of a day, and does nothing for a day that was
+// deleted after it was listed. The file may be evicted between its look-up and its
+// use; the next look-up opens it again.
 func (d *days) view(day string, fn func(*bolt.Tx) error) error {
 	for {
-		db, err := d.db(day)
+		db, err := d.listed(day)
+		if errors.Is(err, errDeleted) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -24,11 +24,14 @@ func (s *spans) add(r Span) {
 	*s = append(old[:i:i], append(spans{r}, old[j:]...)...)
 }
 
-// gaps returns what is missing between 1 and last.
-func (s spans) gaps(last uint64) []Span {
+// gaps returns what is missing from first, or 1, to last.
+func (s spans) gaps(first, last uint64) []Span {
 	var out []Span
-	next := uint64(1)
+	next := max(first, 1)
 	for _, r := range s {
+		if r.Last < next {
+			continue
+		}
 		if r.First > last {
 			break
 		}

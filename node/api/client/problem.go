@@ -52,6 +52,7 @@ const (
 	CodeRateLimited  = "rate-limited"
 	CodeTooLarge     = "too-large"
 	CodeInternal     = "internal"
+	CodeExpired      = "expired"
 )
 
 // Error returns the detail.
