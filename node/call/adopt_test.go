@@ -179,11 +179,18 @@ func TestAdoptUnanswered(t *testing.T) {
 		w.caller.call("4420")
 		settle()
 		w.restart(2 * time.Second)
-		if w.one.count(sip.CANCEL) != 1 {
-			t.Error("the INVITE that may be out was not cancelled")
+		if w.one.count(sip.INVITE) != 1 || w.one.count(sip.CANCEL) != 0 {
+			t.Errorf("callee got %d INVITEs, %d CANCELs: the one that is out is not only repeated", w.one.count(sip.INVITE), w.one.count(sip.CANCEL))
 		}
-		w.caller.want(100, 503)
-		if cdr := w.ledger.lastCDR(t); cdr.Fee != 0 || cdr.Answered != 0 {
+		w.one.says(180, false)
+		settle()
+		w.one.says(200, true)
+		settle()
+		w.caller.want(100, 180, 200)
+		pause(5 * time.Second)
+		w.caller.sendBye()
+		settle()
+		if cdr := w.ledger.lastCDR(t); cdr.Duration.Round(time.Second) != 5*time.Second {
 			t.Errorf("cdr: %+v", cdr)
 		}
 		w.over()

@@ -445,7 +445,7 @@ func (b *bench) words(actions []action) string {
 			out = append(out, "store")
 		case report:
 			out = append(out, fmt.Sprintf("report %d", a.refused.Status))
-		case count, note:
+		case count, note, retire:
 		default:
 			b.t.Fatalf("unknown action %T", a)
 		}
