@@ -78,6 +78,7 @@ func fromRecord(rec *fsm.Call, k *kit, line func(netip.Addr) *Line) (*Call, erro
 		c.legs[side] = leg{
 			dialog: r.dialog, acked: r.acked, sent: r.sent,
 			version: r.dialog.SDPSent, received: r.dialog.SDPReceived,
+			timing: timing{interval: r.interval, ours: r.ours}, update: r.update,
 		}
 	}
 	return c, nil

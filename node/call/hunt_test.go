@@ -19,7 +19,7 @@ func bubble(t *testing.T, name, funds string, body func(t *testing.T, w *world),
 }
 
 func TestFailOver(t *testing.T) {
-	for status, want := range map[int]int{408: 2, 500: 2, 502: 2, 503: 2, 504: 2, 302: 2, 407: 2, 404: 1, 480: 1, 484: 1, 486: 1, 488: 1, 600: 1, 603: 1} {
+	for status, want := range map[int]int{408: 2, 500: 2, 502: 2, 503: 2, 504: 2, 302: 2, 407: 2, 403: 2, 488: 2, 606: 2, 505: 2, 404: 1, 480: 1, 484: 1, 486: 1, 600: 1, 603: 1} {
 		bubble(t, sip.ReasonPhrase(status), "10", func(t *testing.T, w *world) {
 			w.caller.call("4420")
 			settle()

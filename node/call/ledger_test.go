@@ -144,6 +144,14 @@ func (l *ledger) Ended(id fsm.CallID) bool {
 
 func (l *ledger) LogTime() fsm.Time { return logTime() }
 
+// params are the system parameters as they stand.
+func (l *ledger) params() *fsm.Params {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.state.Params()
+	return &p
+}
+
 // live returns the records of all live calls.
 func (l *ledger) live() []fsm.Call {
 	l.mu.Lock()

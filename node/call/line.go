@@ -60,6 +60,10 @@ func (c *Control) Remove(l *Line) {
 	}
 }
 
+// Extensions are the option tags that call control knows: an endpoint answers 420
+// to requests that demand others (RFC 3261 section 8.2.2.3).
+func Extensions() []string { return []string{sip.Tag100rel, tagTimer} }
+
 // Serve names the endpoint that the line answers through.
 func (l *Line) Serve(e *sip.Endpoint) { l.endpoint.Store(e) }
 

@@ -34,6 +34,8 @@ type phone struct {
 	forgets  bool // knows its dialogs no more
 	hung     bool // has sent a BYE
 	canceled map[string]bool
+	// refreshes makes the answer to an UPDATE; nil: it stays unanswered.
+	refreshes func(req *sip.Request) *sip.Response
 }
 
 func (w *world) phone(at string) *phone {
@@ -157,8 +159,12 @@ func (p *phone) Request(req *sip.Request, tx *sip.ServerTx) {
 	case sip.BYE:
 		p.byes++
 		p.reply(tx, req.Response(200, ""))
-	case sip.OPTIONS, sip.INFO:
+	case sip.OPTIONS, sip.INFO, sip.PRACK:
 		p.reply(tx, req.Response(200, ""))
+	case sip.UPDATE:
+		if p.refreshes != nil {
+			p.reply(tx, p.refreshes(req))
+		}
 	}
 }
 
@@ -228,12 +234,15 @@ func (p *phone) count(m sip.Method) (n int) {
 }
 
 // says answers the newest INVITE; 18x and 2xx with SDP when withSDP.
-func (p *phone) says(status int, withSDP bool) {
+func (p *phone) says(status int, withSDP bool, change ...func(*sip.Response)) {
 	p.t.Helper()
 	req, tx := p.last(sip.INVITE)
 	res := p.state(req).response(status)
 	if withSDP {
 		res.SetBody(sdpType, []byte(p.sdp))
+	}
+	for _, f := range change {
+		f(res)
 	}
 	p.reply(tx, res)
 	if status/100 == 2 && req.ToTag == "" {

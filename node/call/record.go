@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"tandem/fsm"
 	"tandem/fsm/wire"
@@ -26,6 +27,10 @@ type legRecord struct {
 	line   netip.Addr
 	acked  bool
 	sent   []byte // newest SDP sent to it
+
+	interval time.Duration // Session-Expires; 0: none
+	ours     bool          // we refresh
+	update   bool          // it takes UPDATE
 }
 
 func (r *legRecord) wire(c *wire.Codec) {
@@ -42,6 +47,9 @@ func (r *legRecord) wire(c *wire.Codec) {
 	wireAddr(c, &r.line)
 	c.Bool(&r.acked)
 	c.Bytes(&r.sent, maxDialog)
+	wire.Int(c, &r.interval)
+	c.Bool(&r.ours)
+	c.Bool(&r.update)
 	if c.Decoding() && c.Err() == nil {
 		if err := r.dialog.UnmarshalBinary(dialog); err != nil {
 			c.Fail("%w", err)
@@ -72,7 +80,10 @@ func (c *Call) record(t *try) (dialogA, dialogB, session []byte) {
 func (c *Call) legRecord(side media.Side) []byte {
 	l := &c.legs[side]
 	l.dialog.SDPSent, l.dialog.SDPReceived = l.version, l.received
-	r := legRecord{dialog: l.dialog, line: c.line.ip, acked: l.acked, sent: l.sent}
+	r := legRecord{dialog: l.dialog, line: c.line.ip, acked: l.acked, sent: l.sent, update: l.update}
+	if t := &l.timing; !t.probing {
+		r.interval, r.ours = t.interval, t.ours
+	}
 	e := wire.Encoder(nil)
 	if r.wire(e); e.Err() == nil && e.Len() <= maxDialog {
 		return e.Buffer()

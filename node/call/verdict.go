@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -18,16 +19,16 @@ const (
 	tryNext                    // this gateway cannot deliver; another may
 )
 
-// judge decides about a final response above 2xx. Gateways fail over on what
-// says that they, and not the callee, cannot go on. 3xx are treated as a
-// failure of the gateway, since a Contact that we did not rate is never dialled;
-// 401 and 407 are its words to us and of no use to the caller.
+// judge decides about a final response above 2xx. Hunting goes on after what says
+// that this gateway, and not the callee, cannot: it does not want us (401, 403,
+// 407), cannot do what another may (415, 420, 488, 606), or is broken (408, 5xx). A
+// 3xx without a usable Contact is a failure too.
 func judge(status int) verdict {
 	switch status {
-	case 401, 407, 408, 500, 502, 503, 504:
+	case 401, 403, 407, 408, 415, 420, 421, 422, 488, 606:
 		return tryNext
 	}
-	if status < 400 {
+	if status < 400 || status >= 500 && status < 600 {
 		return tryNext
 	}
 	return stopHunting
@@ -49,12 +50,24 @@ func rank(status int) int {
 		return 8
 	case status == 408:
 		return 7
-	case status < 400, status == 401, status == 407:
+	case betweenUs(status):
 		return 6
 	case status >= 500 && status < 600:
 		return 5
+	case status < 600:
+		return 1
 	}
-	return 1
+	return 0 // RFC 3261 section 16.7, step 6: a 6xx speaks for the callee everywhere
+}
+
+// betweenUs reports what a gateway says to us and what would tell the caller
+// nothing: where else to go, who we are, what we can do.
+func betweenUs(status int) bool {
+	switch status {
+	case 401, 407, 420, 421, 422:
+		return true
+	}
+	return status < 400
 }
 
 // better reports whether o should replace best.
@@ -65,8 +78,10 @@ func (o outcome) forCaller() (status int, cause uint8) {
 	switch {
 	case o.status == 0, o.status == 503: // no candidate left
 		return 503, 3
-	case o.status < 400, o.status == 401, o.status == 407:
+	case betweenUs(o.status):
 		return 502, 38
+	case o.status == 487: // nobody here has cancelled
+		return 480, cmp.Or(o.cause, 31)
 	}
 	return o.status, o.cause
 }

@@ -63,6 +63,7 @@ func (w *world) start(change ...func(*Config)) {
 	w.t.Helper()
 	cfg := Config{
 		Node: "n1", Key: []byte("0123456789abcdef"), Proposer: w.ledger, Outbox: w.ledger, Records: w.ledger, Shards: 2,
+		Params: w.ledger.params,
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -81,7 +82,7 @@ func (w *world) start(change ...func(*Config)) {
 	w.ledger.mu.Unlock()
 	conn, err := w.net.listen(addr)
 	w.check(err)
-	endpoint, err := sip.New(sip.Config{Packet: conn, Handler: line, Shards: 2})
+	endpoint, err := sip.New(sip.Config{Packet: conn, Handler: line, Shards: 2, Supported: Extensions()})
 	w.check(err)
 	line.Serve(endpoint)
 	ctx, cancel := context.WithCancel(context.Background())
