@@ -169,7 +169,7 @@ func (c *Cluster) openRaft() error {
 	rc.SnapshotThreshold, rc.TrailingLogs = c.cfg.Timing.SnapshotEntries, c.cfg.Timing.TrailingLogs
 	rc.SnapshotInterval = snapshotCheck
 	rc.Logger = logger
-	c.raft, err = raft.NewRaft(rc, c.replica, cached, c.cfg.Stable, c.cfg.Snapshots, c.link)
+	c.raft, err = raft.NewRaft(rc, c.replica, cached, stableGuard{c.cfg.Stable, c.cutOff}, c.cfg.Snapshots, c.link)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start raft: %w", err), c.link.Close())
 	}
@@ -254,6 +254,12 @@ func (c *Cluster) fatal(err error) {
 			c.cfg.Fatal(err)
 		}
 	})
+}
+
+// cutOff ends the node after raft's own state could not be stored.
+func (c *Cluster) cutOff(err error) {
+	c.link.silence()
+	c.fatal(err)
 }
 
 // watchLeader follows raft's changes of leadership until ctx ends.

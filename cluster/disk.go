@@ -69,3 +69,29 @@ func (g *diskGuard) watch(what string, write func() error) error {
 	}
 	return err
 }
+
+// stableGuard watches the writes of raft's term and votes. Raft panics when its
+// term cannot be stored, so it hears of no failure: fail cuts it off from all
+// peers first, so that a vote which is not on the disk reaches nobody, and ends
+// the process.
+type stableGuard struct {
+	raft.StableStore
+	fail func(error)
+}
+
+// Set implements raft.StableStore.
+func (g stableGuard) Set(key, value []byte) error {
+	return g.report(key, g.StableStore.Set(key, value))
+}
+
+// SetUint64 implements raft.StableStore.
+func (g stableGuard) SetUint64(key []byte, value uint64) error {
+	return g.report(key, g.StableStore.SetUint64(key, value))
+}
+
+func (g stableGuard) report(key []byte, err error) error {
+	if err != nil {
+		g.fail(fmt.Errorf("store %s: %w", key, err))
+	}
+	return nil
+}

@@ -25,6 +25,7 @@ const maxFlow = 128
 
 func (o *outcome) code(c *wire.Codec) {
 	c.Bool(&o.retry)
+	c.Bool(&o.large)
 	c.Uint(&o.index)
 	c.Bytes(&o.data, maxOutcome)
 }

@@ -69,6 +69,10 @@ func (l *ledger) Apply(index uint64, at int64, commands []cluster.Envelope) ([][
 				defer l.died(d)
 			}
 		}
+		if bytes.Equal(c.Body, []byte("verbose")) {
+			out = append(out, make([]byte, 1<<20))
+			continue
+		}
 		out = append(out, binary.BigEndian.AppendUint64(nil, place))
 	}
 	if index%16 == 0 {
@@ -147,6 +151,7 @@ type labNode struct {
 	ended    chan error
 	events   []cluster.Event
 	fatal    error
+	stable   *brittle // in front of its stable store, if it is to fail
 	refusals int
 	lease    *leaseLab              // of a lab with leases
 	probe    func(node string) bool // of later lives
@@ -213,6 +218,10 @@ func (l *lab) start(n *labNode) {
 	cfg.Network, cfg.Machine, cfg.Checkpoints, cfg.Wall = network(n.life), n.m, n.m.checkpoints, n.host.Wall
 	use(n.volume, &cfg)
 	cfg.Boot = n.life.SinceBoot
+	if n.stable != nil {
+		n.stable.StableStore = cfg.Stable
+		cfg.Stable = n.stable
+	}
 	if n.lease != nil {
 		n.m.died = n.lease.died
 		cfg.Peers, cfg.Probe = n.m.peers, n.probe

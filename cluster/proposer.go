@@ -68,6 +68,7 @@ type outcome struct {
 	index uint64
 	data  []byte
 	retry bool // not committed, or nobody knows: send it again
+	large bool // applied, and data was left out because of its size
 }
 
 // proposer collects the commands of this node, sends them to the leader in
@@ -397,13 +398,17 @@ func (p *proposer) settle(batch []item[*op], out []outcome) {
 	for i, it := range batch {
 		if out != nil && !out[i].retry {
 			r := Result{Index: out[i].index, Data: out[i].data}
-			p.replica.when(r.Index, func() { p.land(it.value, r) })
+			var err error
+			if out[i].large {
+				err = ErrTooLarge
+			}
+			p.replica.when(r.Index, func() { p.land(it.value, r, err) })
 		}
 	}
 }
 
 // land hands a result over once this replica has applied its index.
-func (p *proposer) land(o *op, r Result) {
+func (p *proposer) land(o *op, r Result, err error) {
 	p.mu.Lock()
 	due := p.landed[o]
 	delete(p.landed, o)
@@ -413,7 +418,7 @@ func (p *proposer) land(o *op, r Result) {
 	p.mu.Unlock()
 	if due {
 		p.committed.Add(1)
-		o.done(r, nil)
+		o.done(r, err)
 	}
 }
 

@@ -84,8 +84,8 @@ func (c *raftConn) Close() error {
 	return c.Conn.Close()
 }
 
-// errMuted is what raft sees while a write to the log hangs.
-var errMuted = errors.New("muted: a write to the log hangs")
+// errMuted is what raft sees while a write to its stores hangs, or has failed.
+var errMuted = errors.New("muted: a write to the disk hangs or has failed")
 
 // raftLink is raft's transport. While this node's disk hangs it is mute: raft
 // itself never notices, since heartbeats run apart from the blocked main loop, so
@@ -105,16 +105,24 @@ type raftLink struct {
 	hinted map[string]*commitHint
 	closed bool
 
-	mutes atomic.Uint64
+	silent atomic.Bool // for good
+	mutes  atomic.Uint64
 }
 
 // muted says whether to stay silent.
 func (l *raftLink) muted() bool {
-	if l.disk.stalled() < muteAfter {
+	if l.disk.stalled() < muteAfter && !l.silent.Load() {
 		return false
 	}
 	l.mutes.Add(1)
 	return true
+}
+
+// silence ends all talk with raft's peers: nothing leaves any more, not even an
+// answer that is being written.
+func (l *raftLink) silence() {
+	l.silent.Store(true)
+	_ = l.Close() // of sockets that are of no use any more
 }
 
 // AppendEntries implements raft.Transport, as do the methods that follow.

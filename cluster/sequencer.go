@@ -246,6 +246,9 @@ func answerOf(f raft.ApplyFuture, n int) ([]outcome, error) {
 		default:
 			for i, data := range a.results {
 				out[i] = outcome{index: f.Index(), data: data}
+				if len(data) > maxOutcome {
+					out[i].data, out[i].large = nil, true
+				}
 			}
 			return out, nil
 		}
