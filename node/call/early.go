@@ -124,7 +124,9 @@ func (c *Call) tellAgain(now time.Time) {
 	switch {
 	case p.out == nil || c.tx == nil:
 	case now.Before(p.until):
-		p.pause *= 2
+		if p.pause *= 2; p.pause > p.until.Sub(now) {
+			p.pause = p.until.Sub(now)
+		}
 		c.timers.set(timerReliable, now.Add(p.pause))
 		c.do(respond{c.tx, p.out})
 	case p.held:

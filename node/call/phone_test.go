@@ -96,6 +96,9 @@ func (p *phone) response(res *sip.Response, err error) {
 			p.t.Error(err)
 			return
 		}
+		if d.CallID == p.dialog.CallID {
+			d.LocalSeq = max(d.LocalSeq, p.dialog.LocalSeq)
+		}
 		p.dialog = d
 		ack := d.Ack()
 		if p.ackBody != "" {
