@@ -7,7 +7,7 @@ import (
 
 // checkOwners: a service address has one owner at any time. Nobody sends SIP from
 // an address that is granted to another node, by true time and from the moment on
-// at which the first node knew of it; and an epoch never has two owners.
+// at which some node knew of it for sure; and an epoch never has two owners.
 func checkOwners(h *History, bad report) {
 	grants := map[string][]Grant{}
 	for _, g := range h.Grants {
@@ -31,6 +31,7 @@ func checkOwners(h *History, bad report) {
 			i = len(list)
 		}
 		switch {
+		case i < len(list) && list[i].Node == s.Node && list[i].From <= s.At: // applied a moment ago
 		case i == 0:
 			bad("%v: %s says %q from %s, which nobody had yet", s.At, s.Node, s.What, s.Addr)
 		case list[i-1].Node != s.Node:

@@ -24,8 +24,10 @@ type Speech struct {
 	What string // start line
 }
 
-// Grant is an owner of a service address, when the first node had applied it.
+// Grant is an owner of a service address: the first node applied it after From,
+// and not after At.
 type Grant struct {
+	From    time.Duration
 	At      time.Duration
 	Subject string // service address
 	Node    string // empty: nobody's

@@ -146,7 +146,7 @@ func (m *member) serve(ctx context.Context, life *sim.Life, join []string) error
 		Network:   sim.NewMember(life.Process, 7946, cluster.ProtoRaft, cluster.ProtoRPC, cluster.ProtoGossip),
 		Advertise: netip.AddrPortFrom(host.Addr(), 7946).String(),
 		Log:       life.Volume, Stable: life.Volume, Snapshots: life.Volume.Snapshots(),
-		Machine: own, Checkpoints: own.checkpoints, Wall: host.Wall,
+		Machine: own, Checkpoints: own.checkpoints, Wall: host.Wall, Boot: life.SinceBoot,
 		Timing: cluster.Timing{SnapshotEntries: 200, TrailingLogs: 100},
 		Notify: m.notify,
 	})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -65,7 +64,7 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var beside, customers sync.WaitGroup
 	vendor, err := load.NewCarrier(load.CarrierConfig{
-		Listen: d.Net.Host("carrier", carrier).Start().ListenPacket, Addr: at(carrier, 5060), Ring: time.Second, RTP: loads[0].RTP,
+		Listen: d.Net.Host("carrier", carrier).Start().ListenPacket, Addr: at(carrier, 5060), Ring: time.Second, RTP: loads[0].RTP, OnEnd: d.leg,
 	})
 	if err != nil {
 		d.t.Fatal(err)
@@ -76,9 +75,11 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 		}
 	})
 	beside.Go(func() { d.audit(ctx) })
+	beside.Go(func() { d.watch(ctx) })
 	phones := d.Net.Host("customer", customer).Start()
 	for i, cfg := range loads {
 		cfg.Listen, cfg.Addr = phones.ListenPacket, at(customer, 5060+2*uint16(i))
+		cfg.Callee = func(n int) string { return fmt.Sprintf("861%d%07d", i, n) } // each once
 		customers.Go(func() {
 			d.call(cfg)
 			beside.Go(func() { d.remain(ctx, cfg) })
@@ -102,8 +103,8 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 
 // call is one customer's day.
 func (d *day) call(cfg load.CallersConfig) {
-	for _, a := range everyone {
-		cfg.Targets = append(cfg.Targets, at(a, 5060))
+	for _, s := range d.nodes {
+		cfg.Targets = append(cfg.Targets, at(s.home, 5060))
 	}
 	cfg.OnEnd = d.ended
 	cfg.Drain = cmp.Or(cfg.Drain, 70*time.Second) // longer than a BYE is repeated, twice
@@ -134,12 +135,6 @@ func (d *day) remain(ctx context.Context, cfg load.CallersConfig) {
 	if err != nil {
 		d.t.Errorf("customer: %v", err)
 	}
-}
-
-// at returns the node with a service address.
-func (d *day) at(addr netip.Addr) *softswitch {
-	i := slices.IndexFunc(d.nodes, func(s *softswitch) bool { return s.Host.Addr() == addr })
-	return d.nodes[i]
 }
 
 // ended takes a customer's verdict on a call. Where messages get lost he does not

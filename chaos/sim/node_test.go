@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,13 @@ import (
 var (
 	customer = netip.MustParseAddr("10.0.2.1")
 	carrier  = netip.MustParseAddr("10.0.2.2")
+
+	// services are the nodes' service addresses: whoever owns one binds it.
+	services = []netip.Addr{
+		netip.MustParseAddr("10.0.9.1"), netip.MustParseAddr("10.0.9.2"), netip.MustParseAddr("10.0.9.3"),
+		netip.MustParseAddr("10.0.9.4"), netip.MustParseAddr("10.0.9.5"),
+	}
+	loopback = netip.MustParsePrefix("10.0.9.0/24")
 )
 
 // edge is a process as package node sees the network.
@@ -44,7 +52,8 @@ func (e edge) Dial(ctx context.Context, from netip.Addr, _, addr string) (net.Co
 // softswitch is a machine that runs a whole node.
 type softswitch struct {
 	*sim.Machine
-	dir  string // CDRs and outbox are files, which outlive what runs in the bubble
+	home netip.Addr // its own service address
+	dir  string     // CDRs and outbox are files, which outlive what runs in the bubble
 	tune func(*node.Options)
 	mu   sync.Mutex // guards what follows, of the newest life
 	life *sim.Life
@@ -77,11 +86,12 @@ func (s *softswitch) serve(ctx context.Context, life *sim.Life, join []string) (
 			ID: host.Name(), ClusterID: "sim", Generation: 1, Expect: len(join), Join: join,
 			Network:   sim.NewMember(life.Process, 7946, cluster.ProtoRaft, cluster.ProtoRPC, cluster.ProtoGossip),
 			Advertise: netip.AddrPortFrom(host.Addr(), 7946).String(),
-			Log:       life.Volume, Stable: life.Volume, Snapshots: life.Volume.Snapshots(), Wall: host.Wall,
+			Log:       life.Volume, Stable: life.Volume, Snapshots: life.Volume.Snapshots(),
+			Wall: host.Wall, Boot: life.SinceBoot,
 		},
 		Secret: []byte("a secret of thirty-two bytes or so"), Version: "sim",
 		CDRs: cdrs, Outbox: outbox.Config{Store: queue, Wall: host.Wall},
-		Network: edge{life.Process}, Addresses: []node.Address{{IP: host.Addr()}},
+		Network: edge{life.Process}, Addresses: []node.Address{{IP: s.home}},
 		SIP: node.SIP{Port: 5060}, Media: media.PortRange{First: 20000, Last: 20999},
 	}
 	s.tune(&opts)
@@ -102,17 +112,19 @@ type exchange struct {
 	start    time.Time
 	nodes    []*softswitch
 	recorder chaos.Recorder
+	blind    atomic.Bool // nobody watches the owners any more
 }
 
 // newExchange starts them; tune changes what a node is made of.
 func newExchange(t *testing.T, seed uint64, tune ...func(*node.Options)) *exchange {
-	x := &exchange{World: &sim.World{Net: sim.New(sim.Config{Seed: seed, Trace: tracer(t)})}, t: t, start: time.Now()}
+	x := &exchange{t: t, start: time.Now()}
+	x.World = &sim.World{Net: sim.New(sim.Config{Seed: seed, Trace: tracer(t), Tap: x.tap, Shared: loopback})}
 	var join []string
 	for _, a := range everyone {
 		join = append(join, netip.AddrPortFrom(a, 7946).String())
 	}
 	for i, a := range everyone {
-		s := &softswitch{dir: t.TempDir(), tune: func(o *node.Options) {
+		s := &softswitch{home: services[i], dir: t.TempDir(), tune: func(o *node.Options) {
 			for _, f := range tune {
 				f(o)
 			}
@@ -183,19 +195,17 @@ func (x *exchange) provision(funds billing.Amount) {
 func (x *exchange) traffic(cfg load.CallersConfig, s chaos.Schedule) load.Report {
 	x.t.Helper()
 	cfg.Listen, cfg.Addr = x.Net.Host("customer", customer).Start().ListenPacket, at(customer, 5060)
-	for _, a := range everyone {
-		cfg.Targets = append(cfg.Targets, at(a, 5060))
+	for _, s := range x.nodes {
+		cfg.Targets = append(cfg.Targets, at(s.home, 5060))
 	}
 	cfg.OnEnd = x.ended
 	cfg.Skip = func(target netip.AddrPort) bool {
-		for _, s := range x.nodes {
-			if n := s.running(); s.Host.Addr() == target.Addr() {
-				return n == nil || !n.Serving()
-			}
-		}
-		return true
+		n := x.at(target.Addr()).running()
+		return n == nil || !n.Serving()
 	}
-	vendor, err := load.NewCarrier(load.CarrierConfig{Listen: x.Net.Host("carrier", carrier).Start().ListenPacket, Addr: at(carrier, 5060), Ring: time.Second})
+	vendor, err := load.NewCarrier(load.CarrierConfig{
+		Listen: x.Net.Host("carrier", carrier).Start().ListenPacket, Addr: at(carrier, 5060), Ring: time.Second, OnEnd: x.leg,
+	})
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -228,25 +238,13 @@ func (x *exchange) traffic(cfg load.CallersConfig, s chaos.Schedule) load.Report
 	return report
 }
 
-// ended records a call as the customer saw it.
-func (x *exchange) ended(o load.Outcome) {
-	c := chaos.Call{ID: o.CallID, Node: o.Target.String(), Began: o.Start.Sub(x.start), Status: o.Status}
-	if o.Answered() {
-		c.Answered = c.Began + o.Setup
-	}
-	if o.Answered() && !o.ByeLost {
-		c.Ended, c.Released = c.Answered+o.Talk, time.Since(x.start)
-	}
-	x.recorder.Call(c)
-}
-
 // onlyKilledFail wants every call that failed to have been placed at a node that
 // was killed during the run.
 func (x *exchange) onlyKilledFail() {
 	x.t.Helper()
 	killed := map[string]bool{}
 	for _, s := range x.nodes {
-		killed[at(s.Host.Addr(), 5060).String()] = s.Life().Number > 1
+		killed[at(s.home, 5060).String()] = s.Life().Number > 1
 	}
 	for _, c := range x.recorder.History().Calls {
 		if c.Answered == 0 && !killed[c.Node] {
