@@ -12,6 +12,7 @@ const (
 	keyIdentity    = "tandem.identity"
 	keyIncarnation = "tandem.incarnation"
 	keyJoined      = "tandem.joined"
+	keyRecovery    = "tandem.recovery" // the identity of a Recover that has not ended
 
 	// generationShift leaves room for the milliseconds of five centuries.
 	generationShift = 44
@@ -23,8 +24,15 @@ const (
 // generation. Its low part follows the wall clock's milliseconds, so that a node
 // that lost its disk comes back above its former lives.
 func identify(cfg Config) (incarnation uint64, err error) {
-	own := fmt.Sprintf("%s/%d/%s", cfg.ClusterID, cfg.Generation, cfg.ID)
-	b, err := stableGet(cfg.Stable, keyIdentity)
+	own := identity(cfg.ClusterID, cfg.Generation, cfg.ID)
+	b, err := stableGet(cfg.Stable, keyRecovery)
+	if err == nil && len(b) > 0 {
+		err = fmt.Errorf("%w: a recovery as %s was interrupted", ErrWrongCluster, b)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read recovery: %w", err)
+	}
+	b, err = stableGet(cfg.Stable, keyIdentity)
 	if err != nil {
 		return 0, fmt.Errorf("read identity: %w", err)
 	}
@@ -37,6 +45,11 @@ func identify(cfg Config) (incarnation uint64, err error) {
 		return 0, err
 	}
 	return nextIncarnation(cfg)
+}
+
+// identity names the owner of a node's stores.
+func identity(clusterID string, generation uint32, node string) string {
+	return fmt.Sprintf("%s/%d/%s", clusterID, generation, node)
 }
 
 // nextIncarnation begins a life.

@@ -175,18 +175,15 @@ func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
 func (r *replica) Restore(rc io.ReadCloser) error {
 	r.absent(true)
 	defer r.absent(false)
-	var head [snapshotHead]byte
-	if _, err := io.ReadFull(rc, head[:]); err != nil {
-		return fmt.Errorf("snapshot head: %w", err)
-	}
-	if m := binary.BigEndian.Uint32(head[:]); m != snapshotMagic {
-		return fmt.Errorf("snapshot starts with %08x, not a snapshot of this program", m)
+	head, err := ReadBackup(rc)
+	if err != nil {
+		return err
 	}
 	if err := r.machine.Restore(rc); err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
-	r.clock.applied(int64(binary.BigEndian.Uint64(head[12:])))
-	r.advance(binary.BigEndian.Uint64(head[4:]))
+	r.clock.applied(head.At)
+	r.advance(head.Index)
 	return nil
 }
 
