@@ -138,6 +138,7 @@ type Node struct {
 	life    atomic.Uint64      // incarnation whose NodeUp has been applied here; 0: none
 	fenced  chan struct{}      // capacity 1: the present life was declared dead
 	resting chan chan struct{} // has the reconciliation leave everything
+	pulse   chan chan struct{} // has the reconciliation take a turn
 	moves   chan struct{}      // capacity 1: look whether an address has to move
 	moving  sync.Mutex         // one hand-over at a time
 
@@ -157,7 +158,7 @@ func New(opts Options) (*Node, error) {
 	n := &Node{
 		opts: opts, id: fsm.NodeID(opts.Cluster.ID), log: opts.Logger,
 		started: time.Now(), lines: newLines(),
-		fenced: make(chan struct{}, 1), resting: make(chan chan struct{}), moves: make(chan struct{}, 1),
+		fenced: make(chan struct{}, 1), resting: make(chan chan struct{}), pulse: make(chan chan struct{}), moves: make(chan struct{}, 1),
 		former: map[netip.Addr]fsm.NodeID{}, told: map[fsm.CallID]struct{}{},
 	}
 	n.replica = newReplica([16]byte(derive(opts.Secret, "state hash")), opts.CDRs, n.log)

@@ -29,6 +29,8 @@ func (n *Node) reconcile(ctx context.Context) error {
 		case left := <-n.resting:
 			n.leaveAll()
 			close(left)
+		case turn := <-n.pulse:
+			close(turn)
 		case <-look.C:
 			n.serveLines(ctx)
 			n.checkLife()

@@ -3,13 +3,16 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"tandem/cmd/tandem/service"
 	"tandem/node"
 	"tandem/node/config"
 )
@@ -45,12 +48,53 @@ func (a *app) serve(ctx context.Context, file string, c config.Config) error {
 		return err
 	}
 	unguard := a.guarded(file, n, log)
-	err = n.Run(ctx)
+	err = runNode(ctx, n, time.Duration(*c.Node.Drain), log)
 	unguard()
 	if err != nil {
 		return fmt.Errorf("node %s stopped: %w", c.Node.Name, err)
 	}
 	return a.say("node %s stopped\n", c.Node.Name)
+}
+
+// runNode runs a node until ctx ends, drains it then within a deadline, and stops it.
+// A second signal ends the process at once, as main has set up.
+func runNode(ctx context.Context, n *node.Node, drain time.Duration, log *slog.Logger) error {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	manager := service.New(log)
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(running) }()
+	managed := make(chan error, 1)
+	go func() { managed <- manager.Run(running, n) }()
+	var err error
+	select {
+	case err = <-ended:
+		stop()
+		return errors.Join(err, <-managed)
+	case <-ctx.Done():
+	}
+	manager.Stopping(drain)
+	if drain > 0 {
+		leave(running, n, drain, manager, log)
+	}
+	stop()
+	return errors.Join(<-ended, <-managed)
+}
+
+// leave gives away what the node has, as far as that is possible.
+func leave(ctx context.Context, n *node.Node, within time.Duration, manager *service.Manager, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err := n.Leave(ctx, func(s node.DrainStep) {
+		log.Info("draining", "state", s.String())
+		manager.Status("draining: " + s.String())
+	})
+	switch {
+	case errors.Is(err, node.ErrNoHeir):
+		log.Warn("stopping without a drain", "reason", err)
+	case err != nil:
+		log.Warn("not drained in time; what is left goes to others when this process has ended", "err", err)
+	}
 }
 
 // greeting is what a node says when it starts.

@@ -39,6 +39,9 @@ type Node struct {
 	Zone    string `toml:"zone"`     // failure domain, shown only
 	DataDir string `toml:"data_dir"` // default /var/lib/tandem
 	Role    string `toml:"role"`     // "full" (default) or "witness": votes and stores, no calls
+	// Drain is how long a node that is told to stop (SIGTERM) may take to give its
+	// calls and addresses to others; default 30s, "0s": it stops at once.
+	Drain *Duration `toml:"drain"`
 }
 
 // Cluster says how the members find each other.
@@ -232,6 +235,10 @@ func (c *Config) complete() error {
 	}
 	orText(&c.Node.DataDir, "/var/lib/tandem")
 	orText(&c.Node.Role, "full")
+	if c.Node.Drain == nil {
+		d := Duration(30 * time.Second)
+		c.Node.Drain = &d
+	}
 	orText(&c.Cluster.Bind, "127.0.0.1")
 	orPort(&c.Cluster.Port, 7946)
 	orPort(&c.SIP.Port, 5060)

@@ -14,6 +14,7 @@ import (
 const (
 	maxName      = 64 // a node's name travels in every log entry
 	maxAddresses = 16
+	maxDrain     = time.Hour
 	maxHold      = 30 * time.Second // callers give up after 32 s (RFC 3261 timer B)
 )
 
@@ -34,6 +35,9 @@ func (c *Config) Validate() error {
 func (c *Config) checkNode() (key, problem string) {
 	if len(c.Node.Name) > maxName || strings.ContainsFunc(c.Node.Name, notNameRune) {
 		return "node.name", fmt.Sprintf("%q: want 1 to %d letters, digits, '-', '_' or '.'", c.Node.Name, maxName)
+	}
+	if d := c.Node.Drain; d != nil && (*d < 0 || time.Duration(*d) > maxDrain) {
+		return "node.drain", fmt.Sprintf("%v: want 0s to %v", time.Duration(*d), maxDrain)
 	}
 	return oneOf("node.role", c.Node.Role, "full", "witness")
 }
