@@ -3,8 +3,8 @@
 // and a verdict from the records afterwards.
 //
 // It uses nothing that an operator does not have: the nodes' API, their SIP and
-// RTP. It never counts in its own favour: what the killed node was doing when it
-// died is shown apart and not hidden. It ends every process that it started and
+// RTP. It never counts in its own favour: customers go on calling the killed node's
+// address, and its calls must live. It ends every process that it started and
 // removes every file.
 //
 //	verdict, err := demo.Run(ctx, demo.Config{Exe: exe, Out: os.Stdout, Duration: time.Minute, CPS: 10})
@@ -142,7 +142,6 @@ func killLeader(ctx context.Context, cfg Config, c *local.Cluster, t *traffic, s
 	if f.live, err = owned(ctx, c, leader); err != nil {
 		return f, err
 	}
-	t.down(leader)
 	f.killed = time.Now()
 	if err := c.Kill(leader); err != nil {
 		return f, err
@@ -166,7 +165,6 @@ func killLeader(ctx context.Context, cfg Config, c *local.Cluster, t *traffic, s
 		return f, err
 	}
 	f.ready = time.Since(f.restarted)
-	t.up(leader)
 	show.event("%s is back and takes calls, %v after its start", f.name, f.ready.Round(10*time.Millisecond))
 	return f, nil
 }

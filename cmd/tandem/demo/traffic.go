@@ -25,8 +25,6 @@ type traffic struct {
 
 	mu       sync.Mutex // guards the fields below
 	outcomes []load.Outcome
-	away     map[netip.AddrPort]bool // nodes that are not called
-	nodes    []netip.AddrPort
 }
 
 const ring = 150 * time.Millisecond
@@ -36,11 +34,11 @@ const ring = 150 * time.Millisecond
 func startTraffic(ctx context.Context, cfg Config, c *local.Cluster) (*traffic, error) {
 	t := &traffic{
 		duration: time.Duration(trafficShare * float64(cfg.Duration)),
-		away:     map[netip.AddrPort]bool{},
 		errs:     make(chan error, len(cfg.Customers)+len(cfg.Vendor)),
 	}
+	var nodes []netip.AddrPort
 	for i := range c.Nodes() {
-		t.nodes = append(t.nodes, c.SIP(i))
+		nodes = append(nodes, c.SIP(i))
 	}
 	for _, ip := range cfg.Vendor {
 		carrier, err := load.NewCarrier(load.CarrierConfig{Listen: listen, Addr: netip.AddrPortFrom(ip, sipPort), Ring: ring, RTP: true})
@@ -52,10 +50,10 @@ func startTraffic(ctx context.Context, cfg Config, c *local.Cluster) (*traffic, 
 	for i, ip := range cfg.Customers {
 		offset := i * 1_000_000 // other numbers for each customer
 		callers, err := load.NewCallers(load.CallersConfig{
-			Listen: listen, Addr: netip.AddrPortFrom(ip, sipPort), Targets: t.nodes,
+			Listen: listen, Addr: netip.AddrPortFrom(ip, sipPort), Targets: nodes,
 			CPS: cfg.CPS / float64(len(cfg.Customers)), Talk: cfg.Talk, RTP: true,
 			Callee: func(n int) string { return callee(n+offset, cfg.Rates) },
-			OnEnd:  t.ended, Skip: t.skip,
+			OnEnd:  t.ended,
 		})
 		if err != nil {
 			return nil, err
@@ -129,24 +127,6 @@ func (t *traffic) all() []load.Outcome {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return append([]load.Outcome(nil), t.outcomes...)
-}
-
-// down takes a node from the customers' list, up puts it back: customers do the
-// same when a node stops answering their OPTIONS.
-func (t *traffic) down(node int) { t.mark(node, true) }
-
-func (t *traffic) up(node int) { t.mark(node, false) }
-
-func (t *traffic) mark(node int, away bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.away[t.nodes[node]] = away
-}
-
-func (t *traffic) skip(node netip.AddrPort) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.away[node]
 }
 
 // figures sums up all customers.

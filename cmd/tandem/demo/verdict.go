@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,34 +60,41 @@ func (v Verdict) Text(p render.Printer, unicode bool) string {
 	return b.String()
 }
 
-// tally is the traffic, divided by what happened to the node that was called.
+// tally is the traffic, divided by what it was doing when the node was killed.
 type tally struct {
-	calm, struck []load.Outcome // struck: on the killed node, in progress while it was away
-	failed       []load.Outcome // of the calm ones
-	slowest      time.Duration
+	all     []load.Outcome
+	held    []load.Outcome // established on the killed node
+	setting []load.Outcome // in set-up on it
+	failed  []load.Outcome // of all but those in set-up
+	slowest time.Duration
 }
 
-// divide tells calls apart that the killed node had in progress while it was
-// away.
+// divide finds the calls that the killed node had. A call in set-up may fail, since
+// its first INVITE may be lost with the node; all others must not.
 func divide(all []load.Outcome, node netip.AddrPort, f fault) tally {
-	var t tally
-	back := f.restarted.Add(f.ready)
+	t := tally{all: all}
 	for _, o := range all {
-		if o.Target == node && o.Start.Before(back) && o.Finished.After(f.killed) {
-			t.struck = append(t.struck, o)
+		there := o.Target == node && o.Start.Before(f.killed) && o.Finished.After(f.killed)
+		switch {
+		case there && o.Answered() && !o.Start.Add(o.Setup).After(f.killed):
+			t.held = append(t.held, o)
+		case there:
+			t.setting = append(t.setting, o)
 			continue
 		}
-		t.calm = append(t.calm, o)
 		t.slowest = max(t.slowest, o.Setup)
-		if !o.Answered() || o.Cut || o.ByeLost {
+		if broken(o) {
 			t.failed = append(t.failed, o)
 		}
 	}
 	return t
 }
 
-// settleTime is how long calls of the killed node may take to be accounted for
-// before the verdict is made without them.
+// broken says that a call was refused, cut, or could not be hung up.
+func broken(o load.Outcome) bool { return !o.Answered() || o.Cut || o.ByeLost }
+
+// settleTime is how long calls may take to be accounted for before the verdict is
+// made without them.
 const settleTime = 20 * time.Second
 
 // judge asks all nodes what they have written down and compares it with what
@@ -102,8 +110,8 @@ func judge(ctx context.Context, c *local.Cluster, t *traffic, f fault) (Verdict,
 	}
 	var v Verdict
 	v.callers(calls, f)
-	v.struck(calls, cdrs, f, open)
-	v.records(calls, cdrs)
+	v.held(calls, f)
+	v.records(calls, cdrs, open)
 	v.charges(cdrs)
 	v.ledger(ctx, c)
 	if err := v.replicas(ctx, c, cdrs); err != nil {
@@ -116,48 +124,58 @@ func (v *Verdict) add(name string, ok bool, format string, args ...any) {
 	v.Checks = append(v.Checks, Check{Name: name, OK: ok, Text: fmt.Sprintf(format, args...)})
 }
 
-// callers judges what customers of surviving nodes saw.
+// callers judges what customers saw.
 func (v *Verdict) callers(t tally, f fault) {
-	text := fmt.Sprintf("%d calls through nodes that lived, %d failed", len(t.calm), len(t.failed))
+	text := fmt.Sprintf("%d placed on all addresses all the time, %d failed", len(t.all), len(t.failed))
 	if len(t.failed) > 0 {
 		o := t.failed[0]
 		text += fmt.Sprintf(" (the first: status %d %s, cut %v, BYE lost %v, %v after the kill)",
 			o.Status, o.Reason, o.Cut, o.ByeLost, o.Start.Sub(f.killed).Round(10*time.Millisecond))
 	}
-	v.add("surviving nodes", len(t.failed) == 0, "%s", text)
+	v.add("calls", len(t.failed) == 0, "%s", text)
 	v.add("failover", t.slowest <= holdLimit, "%s led %v after %s was killed, the slowest answer took %v",
 		f.leader, f.elected.Round(time.Millisecond), f.name, t.slowest.Round(time.Millisecond))
-	var sent, lost uint64
-	var gap time.Duration
-	for _, o := range t.calm {
-		sent, lost, gap = sent+o.RTP.Received, lost+o.RTP.Lost, max(gap, o.RTP.LongestGap)
+	done := 0
+	for _, o := range t.setting {
+		if !broken(o) {
+			done++
+		}
 	}
-	v.Checks = append(v.Checks, Check{Name: "voice", Info: true, OK: true, Text: fmt.Sprintf(
-		"%d packets heard, %d lost, longest gap %v", sent, lost, gap.Round(time.Millisecond))})
+	if len(t.setting) > 0 {
+		v.note("in set-up", "%d calls were in set-up on %s when it died, %d of them completed", len(t.setting), f.name, done)
+	}
+}
+
+func (v *Verdict) note(name, format string, args ...any) {
+	v.Checks = append(v.Checks, Check{Name: name, Info: true, OK: true, Text: fmt.Sprintf(format, args...)})
+}
+
+// gapLimit is the longest silence that a kill may make.
+const gapLimit = time.Second
+
+// held judges the calls that were established on the killed node.
+func (v *Verdict) held(t tally, f fault) {
+	dropped := 0
+	gaps := make([]time.Duration, 0, len(t.held))
+	for _, o := range t.held {
+		if broken(o) {
+			dropped++
+		}
+		gaps = append(gaps, o.RTP.LongestGap)
+	}
+	slices.Sort(gaps)
+	if len(gaps) == 0 {
+		v.note("killed node", "%s had no established call", f.name)
+		return
+	}
+	v.add("killed node", dropped == 0, "%d established calls were on %s when it died, %d dropped", len(t.held), f.name, dropped)
+	longest := gaps[len(gaps)-1]
+	v.add("their voice", longest <= gapLimit, "longest silence: median %v, worst %v",
+		gaps[len(gaps)/2].Round(time.Millisecond), longest.Round(time.Millisecond))
 }
 
 // holdLimit is how long an INVITE may wait: sip.hold, and the ring time.
 const holdLimit = 4*time.Second + 500*time.Millisecond
-
-// struck tells what became of the killed node's calls.
-func (v *Verdict) struck(t tally, cdrs []client.CDR, f fault, open bool) {
-	charged, estimated := 0, 0
-	of := bySIP(cdrs)
-	for _, o := range t.struck {
-		for _, r := range of[o.CallID] {
-			charged++
-			if r.Estimated {
-				estimated++
-			}
-		}
-	}
-	text := fmt.Sprintf("%d calls were on %s when it died; customers had %d calls there while it was away: %d have a record, %d of them estimated",
-		f.live, f.name, len(t.struck), charged, estimated)
-	if open {
-		text += "; some are not over yet"
-	}
-	v.Checks = append(v.Checks, Check{Name: "killed node", Info: true, OK: true, Text: text})
-}
 
 // bySIP finds records by the Call-ID of the customer's side.
 func bySIP(cdrs []client.CDR) map[string][]client.CDR {
@@ -170,11 +188,12 @@ func bySIP(cdrs []client.CDR) map[string][]client.CDR {
 	return out
 }
 
-// records judges that each call has one record, and no call has two.
-func (v *Verdict) records(t tally, cdrs []client.CDR) {
+// records judges that each call has one record, and no call has two. What failed in
+// set-up with the killed node may never have been a call.
+func (v *Verdict) records(t tally, cdrs []client.CDR, open bool) {
 	of := bySIP(cdrs)
-	missing, twice := 0, 0
-	for _, o := range t.calm {
+	missing, twice, estimated := 0, 0, 0
+	for _, o := range t.all {
 		if len(of[o.CallID]) == 0 && o.Answered() {
 			missing++
 		}
@@ -183,9 +202,15 @@ func (v *Verdict) records(t tally, cdrs []client.CDR) {
 		if len(list) > 1 {
 			twice++
 		}
+		if list[0].Estimated {
+			estimated++
+		}
 	}
-	v.add("records", missing == 0 && twice == 0, "%d records for %d calls: %d missing, %d twice",
-		len(cdrs), len(t.calm)+len(t.struck), missing, twice)
+	text := fmt.Sprintf("%d records for %d calls: %d missing, %d twice, %d estimated", len(cdrs), len(t.all), missing, twice, estimated)
+	if open {
+		text += "; some are not over yet"
+	}
+	v.add("records", missing == 0 && twice == 0, "%s", text)
 }
 
 // charges judges that fees and costs are what the rates say.

@@ -11,49 +11,77 @@ import (
 	"tandem/node/load"
 )
 
-// Only calls that the killed node had in progress while it was away are set
-// apart; every other failure counts.
+// What the killed node had is told apart; a failure counts unless the call was in
+// set-up there.
 func TestDivide(t *testing.T) {
 	at := func(s float64) time.Time { return time.Unix(0, 0).Add(time.Duration(s * float64(time.Second))) }
 	dead, alive := netip.MustParseAddrPort("127.0.0.11:5060"), netip.MustParseAddrPort("127.0.0.12:5060")
-	f := fault{killed: at(10), restarted: at(20), ready: 2 * time.Second}
+	f := fault{killed: at(10)}
 	call := func(id string, target netip.AddrPort, from, to float64, status int) load.Outcome {
 		return load.Outcome{CallID: id, Target: target, Start: at(from), Finished: at(to), Status: status, Setup: time.Second}
 	}
+	dropped := call("dropped", dead, 5, 10.5, 200)
+	dropped.Cut = true
 	all := []load.Outcome{
 		call("over before", dead, 1, 5, 200),
-		call("struck", dead, 8, 12, 200),
-		call("refused while down", dead, 9.9, 15, 0),
-		call("after the return", dead, 22.5, 25, 200),
-		call("failed after the return", dead, 23, 25, 503),
+		call("held", dead, 8, 12, 200),
+		dropped,
+		call("ringing", dead, 9.5, 15, 200),
+		call("lost in set-up", dead, 9.9, 15, 408),
+		call("while away", dead, 11, 15, 200),
+		call("refused while away", dead, 11, 15, 503),
 		call("elsewhere", alive, 8, 12, 200),
-		call("failed elsewhere", alive, 11, 12, 504),
-		{CallID: "cut", Target: alive, Start: at(1), Finished: at(2), Status: 200, Cut: true},
+		call("failed elsewhere", alive, 9.9, 12, 504),
 		{CallID: "bye lost", Target: alive, Start: at(1), Finished: at(2), Status: 200, ByeLost: true},
 	}
 	got := divide(all, dead, f)
-	ids := func(list []load.Outcome) string {
-		var out []string
-		for _, o := range list {
-			out = append(out, o.CallID)
+	for _, c := range []struct {
+		name string
+		list []load.Outcome
+		want string
+	}{
+		{"held", got.held, "held, dropped"},
+		{"setting", got.setting, "ringing, lost in set-up"},
+		{"failed", got.failed, "dropped, refused while away, failed elsewhere, bye lost"},
+	} {
+		var ids []string
+		for _, o := range c.list {
+			ids = append(ids, o.CallID)
 		}
-		return strings.Join(out, ", ")
+		if s := strings.Join(ids, ", "); s != c.want {
+			t.Errorf("%s: %s, want %s", c.name, s, c.want)
+		}
 	}
-	if s := ids(got.struck); s != "struck, refused while down" {
-		t.Errorf("struck: %s", s)
+	if len(got.all) != len(all) || got.slowest != time.Second {
+		t.Errorf("%d calls, slowest %v", len(got.all), got.slowest)
 	}
-	if s := ids(got.failed); s != "failed after the return, failed elsewhere, cut, bye lost" {
-		t.Errorf("failed: %s", s)
-	}
-	if len(got.calm)+len(got.struck) != len(all) || got.slowest != time.Second {
-		t.Errorf("%d calm, slowest %v", len(got.calm), got.slowest)
+}
+
+// A dropped call and a silence that is too long break the promise.
+func TestHeld(t *testing.T) {
+	good := load.Outcome{Status: 200}
+	cut, silent := good, good
+	cut.Cut = true
+	silent.RTP.LongestGap = 2 * gapLimit
+	for name, tt := range map[string]struct {
+		held []load.Outcome
+		ok   bool
+	}{
+		"none": {nil, true}, "good": {[]load.Outcome{good}, true},
+		"cut": {[]load.Outcome{good, cut}, false}, "silent": {[]load.Outcome{good, silent}, false},
+	} {
+		var v Verdict
+		v.held(tally{held: tt.held}, fault{name: "n1"})
+		if v.Kept() != tt.ok {
+			t.Errorf("%s: %s", name, v.Text(render.Printer{}, false))
+		}
 	}
 }
 
 // A missing record and a second one are both seen.
 func TestRecords(t *testing.T) {
 	answered := func(id string) load.Outcome { return load.Outcome{CallID: id, Status: 200} }
-	calls := tally{calm: []load.Outcome{answered("a"), answered("b"), {CallID: "refused", Status: 402}}}
+	calls := tally{all: []load.Outcome{answered("a"), answered("b"), {CallID: "refused", Status: 402}}}
 	good := []client.CDR{{SIPCallIDA: "a"}, {SIPCallIDA: "b"}, {SIPCallIDA: "b", Amends: 2}}
 	for name, tt := range map[string]struct {
 		cdrs []client.CDR
@@ -64,7 +92,7 @@ func TestRecords(t *testing.T) {
 		"twice":    {append([]client.CDR{{SIPCallIDA: "a"}}, good...), false},
 	} {
 		var v Verdict
-		v.records(calls, tt.cdrs)
+		v.records(calls, tt.cdrs, false)
 		if v.Kept() != tt.ok {
 			t.Errorf("%s: %s", name, v.Text(render.Printer{}, false))
 		}
