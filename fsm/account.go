@@ -107,6 +107,7 @@ func (s *State) deleteAccount(id string) Result {
 	if user != "" {
 		return refuse(Conflict, fmt.Sprintf("account %q is used by %s", id, user))
 	}
+	s.dropPurchases(id)
 	s.accounts.remove(id)
 	s.event(Event{Kind: EventConfig, ID: id})
 	return Result{}

@@ -65,8 +65,9 @@ type Call struct {
 	Attempts    []Attempt
 	Owners      []Owner
 	Flags       CallFlags
-	Profile     Profile // of the ingress
-	Line        string  // service address that its Contacts and SDP carry; empty: not told
+	Profile     Profile   // of the ingress
+	Line        string    // service address that its Contacts and SDP carry; empty: not told
+	Prepaid     []Prepaid // what it holds of packages: the beginning of Granted, before Hold
 }
 
 // CallFlags are properties of a call fixed at its start.
@@ -226,6 +227,7 @@ type CDR struct {
 	Detail       string
 	ChargeSeq    uint64 // transfers; 0: none
 	CostSeq      uint64
-	Link         Hash // of the chain over all records: see Chain
-	At           Time // log time of its writing, which never falls with Seq
+	Link         Hash      // of the chain over all records: see Chain
+	At           Time      // log time of its writing, which never falls with Seq
+	Prepaid      []Prepaid // what it took of packages; Fee is for the rest
 }

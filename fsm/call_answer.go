@@ -136,9 +136,8 @@ func (s *State) extendCall(cmd *Command, b *ExtendCall) Result {
 		return Result{Grant: c.grant(min(c.Granted, longestSlice))}
 	}
 	a := s.accounts.get(c.Account)
-	free, limited := s.spendable(a)
-	now := slice{granted: c.Granted, hold: c.Hold, last: c.LastGrant}
-	next, ok := now.next(c.Rate, free, limited, a.Live-1, c.MaxLength)
+	now := slice{granted: c.Granted, prepaid: c.prepaid(), hold: c.Hold, last: c.LastGrant}
+	next, ok := now.follow(c.Rate, s.means(a, c.Callee, a.Live-1), c.MaxLength)
 	if ok {
 		var err error
 		next, err = s.raise(c.Account, now, next)
@@ -151,6 +150,7 @@ func (s *State) extendCall(cmd *Command, b *ExtendCall) Result {
 		return Result{Code: NoFunds, Grant: c.grant(0)}
 	}
 	c.Slice, c.Granted, c.Hold = b.Slice, next.granted, next.hold
+	s.holdPrepaid(c, next.prepaid)
 	return Result{Grant: c.grant(next.granted - now.granted)}
 }
 

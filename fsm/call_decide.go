@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tandem/billing"
 	"tandem/fsm/fraud"
 	"tandem/fsm/number"
 	"tandem/fsm/route"
@@ -289,12 +290,14 @@ func (s *State) findMoney(d *decision, _ *StartCall) {
 		d.slice = s.emergencySlice(d)
 		return
 	}
-	free, limited := s.spendable(a)
-	if advance := max(a.Advance, s.set.Advance); limited && advance > 0 && d.price.rate.Cost(advance) > free {
-		d.refuse(NoMoney, "account %q: %s available, %s of talk cost %s", a.ID, free, advance, d.price.rate.Cost(advance))
+	m := s.means(a, d.callee, a.Live)
+	free := m.money
+	advance := max(a.Advance, s.set.Advance)
+	if paid := max(advance-billing.SecondsOf(m.seconds), 0); m.limited && d.price.rate.Cost(paid) > free {
+		d.refuse(NoMoney, "account %q: %s available, %s of talk cost %s", a.ID, free, paid, d.price.rate.Cost(paid))
 		return
 	}
-	next, ok := slice{}.next(d.price.rate, free, limited, a.Live, d.maxLength)
+	next, ok := slice{}.follow(d.price.rate, m, d.maxLength)
 	if !ok && a.MaxSpend > 0 && free < a.Balance.Available() {
 		d.refuse(DailySpend, "account %q: %s left to spend today", a.ID, free)
 		return

@@ -66,6 +66,8 @@ func (s *State) finish(c *Call, e ending) (cdr uint64, fee billing.Amount) {
 	a := s.accounts.edit(c.Account)
 	s.release(a, c.Hold)
 	a.Live--
+	covered, _ := c.cover().Split(r.Duration) // nothing of a call that was not answered
+	s.settlePrepaid(c, covered, &r)
 	if c.Answered != 0 {
 		s.settle(c, a, &r)
 	}
@@ -87,7 +89,7 @@ func (s *State) finish(c *Call, e ending) (cdr uint64, fee billing.Amount) {
 	}
 	s.bury(c.ID, t)
 	s.event(Event{Kind: EventCallEnded, Call: c.ID, Node: c.Owner, Reason: e.reason, Party: e.by})
-	if r.Fee < c.Hold {
+	if r.Fee < c.Hold || covered < c.prepaid() {
 		s.funded(c.Account)
 	}
 	return t.CDR, r.Fee
@@ -97,10 +99,11 @@ func (s *State) finish(c *Call, e ending) (cdr uint64, fee billing.Amount) {
 // what a longer call costs is the loss of the house. The vendor is owed what its
 // own rate says about the whole call.
 func (s *State) settle(c *Call, a *Account, r *CDR) {
-	cost := c.Rate.Cost(r.Duration)
+	cover := c.cover()
+	cost := cover.Cost(r.Duration)
 	r.Fee = min(cost, c.Hold)
 	r.OverGrant = max(r.Duration-c.Granted, 0)
-	r.Billed = c.Rate.Billed(min(r.Duration, c.Granted))
+	r.Billed = cover.Billed(min(r.Duration, c.Granted))
 	revenue := s.house(houseRevenue, c.Currency)
 	charge := Transfer{
 		Kind: TransferCharge, Debit: a.ledger(), Credit: houseRevenue, Amount: r.Fee,
@@ -207,13 +210,16 @@ func (s *State) amend(b *EndCall, was *CDR, at Time) {
 	}
 	r.Ended, r.EndedBy, r.Reason, r.Estimated = at, b.By, b.Reason, false
 	r.Duration = at.Sub(r.Answered)
-	r.Billed = r.Rate.Billed(min(r.Duration, was.Duration-was.OverGrant))
+	cover := was.cover()
+	r.Billed = cover.Billed(min(r.Duration, was.Duration-was.OverGrant))
 	r.OverGrant = max(was.OverGrant-(was.Duration-r.Duration), 0)
 	r.ChargeSeq, r.CostSeq = 0, 0
-	cost := r.Rate.Cost(r.Duration)
+	covered, _ := cover.Split(r.Duration)
+	s.refundPrepaid(&r, covered)
+	cost := cover.Cost(r.Duration)
 	r.Fee = min(cost, was.Fee)
 	s.refund(&r, was)
-	s.recoverLoss(&r, r.Rate.Cost(was.Duration)-was.Fee-(cost-r.Fee))
+	s.recoverLoss(&r, cover.Cost(was.Duration)-was.Fee-(cost-r.Fee))
 	s.reclaim(&r, was)
 	s.write(&r)
 	t := s.ended.edit(b.Call)

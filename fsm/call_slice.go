@@ -13,15 +13,16 @@ const (
 	extendBefore  = 8 * time.Second // at least: longer than the worst election and takeover
 )
 
-// slice is how far a call's money goes: the talk time from its answer that hold
-// pays for.
+// slice is how far a call's means go: the talk time from its answer that they pay
+// for.
 type slice struct {
 	granted time.Duration
-	hold    billing.Amount
-	last    bool // what is left pays for no further increment
+	prepaid time.Duration  // the beginning of it, paid by the seconds of packages
+	hold    billing.Amount // pays for the rest
+	last    bool           // what is left pays for no further increment
 }
 
-// next returns the slice that follows, given what may still be held and how
+// next returns the slice of one unit that follows, given what may still be held and how
 // many other calls the account has; no call needs more than most. It is false
 // when the money pays for no further increment.
 //

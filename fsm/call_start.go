@@ -71,6 +71,7 @@ func (s *State) open(cmd *Command, b *StartCall, d *decision, at Time) *Call {
 		Owners: []Owner{{Node: cmd.Origin.Node, Epoch: 1, Since: s.now}}, Flags: d.flags, Profile: in.Profile,
 		Line: b.Line,
 	})
+	s.holdPrepaid(c, d.slice.prepaid)
 	s.enter(c)
 	s.ix.add(c)
 	s.watchStart(c)

@@ -27,7 +27,7 @@ func (s *State) Check() error {
 		ingresses[c.Ingress]++
 		egresses[c.gateway()]++
 	})
-	return errors.Join(s.checkAccounts(held, accounts), s.checkGateways(ingresses, egresses), s.checkAddressOwners())
+	return errors.Join(s.checkAccounts(held, accounts), s.checkPurchases(), s.checkGateways(ingresses, egresses), s.checkAddressOwners())
 }
 
 // checkAddressOwners verifies that each address is served by a process that the
@@ -63,6 +63,31 @@ func (s *State) checkAccounts(held map[string]billing.Amount, live map[string]ui
 		if s.accounts.get(id) == nil {
 			first = earlier(first, fmt.Sprintf("a live call is charged to account %s, which is not there", id))
 		}
+	}
+	if first != "" {
+		return fmt.Errorf("%s: %w", first, ErrInvariant)
+	}
+	return nil
+}
+
+// checkPurchases verifies that what is held of packages is what live calls hold,
+// and that none is overdrawn.
+func (s *State) checkPurchases() error {
+	held := map[purchaseKey]billing.Amount{}
+	s.calls.each(func(_ CallID, c *Call) {
+		for _, p := range c.Prepaid {
+			held[purchaseKey{c.Account, p.Purchase}] += billing.AmountOf(p.Time)
+		}
+	})
+	first := ""
+	s.purchases.each(func(k purchaseKey, p *Purchase) {
+		if p.Balance.Held != held[k] || p.Balance.Available() < 0 || p.Balance.Overdraft {
+			first = earlier(first, fmt.Sprintf("account %s holds %s of %s of package %s, its calls %s", k.Account, p.Balance.Held, p.Balance.Funds, p.Package, held[k]))
+		}
+		delete(held, k)
+	})
+	for k := range held {
+		first = earlier(first, fmt.Sprintf("a live call of account %s holds of purchase %d, which is not there", k.Account, k.ID))
 	}
 	if first != "" {
 		return fmt.Errorf("%s: %w", first, ErrInvariant)
@@ -124,6 +149,11 @@ func (s *State) verify() error {
 	for _, id := range s.accounts.keys() {
 		if s.accounts.get(id).ID != id {
 			bad("account %s", id)
+		}
+	}
+	for _, k := range s.purchases.keys() {
+		if p := s.purchases.get(k); p.Account != k.Account || p.ID != k.ID || s.accounts.get(k.Account) == nil {
+			bad("purchase %d of account %s", k.ID, k.Account)
 		}
 	}
 	for _, ip := range s.addresses.keys() {

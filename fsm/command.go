@@ -45,6 +45,9 @@ const (
 	KindRemoveMember
 	KindUpdateLegs
 	KindForgetDays
+	KindPutPackage
+	KindDeletePackage
+	KindBuyPackage
 )
 
 // Origin says who proposes a command, so that a retry or a duplicate changes
@@ -256,6 +259,21 @@ type PutNumberList struct{ List NumberList }
 
 // DeleteNumberList removes a list.
 type DeleteNumberList struct{ Name string }
+
+// PutPackage creates or replaces a product: seconds of talk to buy ahead.
+type PutPackage struct{ Package Package }
+
+// DeletePackage removes a product. Who has bought it keeps what he has.
+type DeletePackage struct{ ID string }
+
+// BuyPackage charges a package's price to an account and issues its seconds.
+// Result.Count is the number of the purchase.
+type BuyPackage struct {
+	Account string
+	Package string
+	Memo    string
+	Actor   string
+}
 
 // PutToken creates or replaces an API token's record (never the secret).
 type PutToken struct{ Token Token }

@@ -3,7 +3,7 @@ package fsm
 import "tandem/fsm/wire"
 
 // lastKind is the newest kind of command that this binary knows.
-const lastKind = KindForgetDays
+const lastKind = KindBuyPackage
 
 // String returns the name of the command's type, as transcripts and errors show
 // it.
@@ -43,6 +43,9 @@ func (k Kind) String() string {
 		KindRemoveMember:      "RemoveMember",
 		KindUpdateLegs:        "UpdateLegs",
 		KindForgetDays:        "ForgetDays",
+		KindPutPackage:        "PutPackage",
+		KindDeletePackage:     "DeletePackage",
+		KindBuyPackage:        "BuyPackage",
 	}
 	if int(k) < len(names) && k != 0 {
 		return names[k]
@@ -141,6 +144,12 @@ func newSetting(k Kind) content {
 		return new(PutToken)
 	case KindDeleteToken:
 		return new(DeleteToken)
+	case KindPutPackage:
+		return new(PutPackage)
+	case KindDeletePackage:
+		return new(DeletePackage)
+	case KindBuyPackage:
+		return new(BuyPackage)
 	}
 	return nil
 }
@@ -231,3 +240,12 @@ func (*RaiseFeatureLevel) Kind() Kind { return KindRaiseFeatureLevel }
 
 // Kind returns [KindTick].
 func (*Tick) Kind() Kind { return KindTick }
+
+// Kind returns [KindPutPackage].
+func (*PutPackage) Kind() Kind { return KindPutPackage }
+
+// Kind returns [KindDeletePackage].
+func (*DeletePackage) Kind() Kind { return KindDeletePackage }
+
+// Kind returns [KindBuyPackage].
+func (*BuyPackage) Kind() Kind { return KindBuyPackage }

@@ -55,6 +55,7 @@ func (l *Call) fields(c *wire.Codec) {
 	}
 	l.Profile.fields(c)
 	name(c, &l.Line)
+	wire.Slice(c, &l.Prepaid, maxPurchasesEach, each[Prepaid])
 }
 
 func (o *Owner) fields(c *wire.Codec) {
@@ -108,6 +109,7 @@ func (r *CDR) fields(c *wire.Codec) {
 	c.Uint(&r.CostSeq)
 	c.Fixed(r.Link[:])
 	wire.Int(c, &r.At)
+	wire.Slice(c, &r.Prepaid, maxPurchasesEach, each[Prepaid])
 }
 
 func (r *CDR) parties(c *wire.Codec) {

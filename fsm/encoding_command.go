@@ -134,8 +134,17 @@ func (b *DeleteBlock) fields(c *wire.Codec) {
 
 func (b *PutNumberList) fields(c *wire.Codec)    { b.List.fields(c) }
 func (b *DeleteNumberList) fields(c *wire.Codec) { name(c, &b.Name) }
+func (b *PutPackage) fields(c *wire.Codec)       { b.Package.fields(c) }
+func (b *DeletePackage) fields(c *wire.Codec)    { name(c, &b.ID) }
 func (b *PutToken) fields(c *wire.Codec)         { b.Token.fields(c) }
 func (b *DeleteToken) fields(c *wire.Codec)      { name(c, &b.ID) }
+
+func (b *BuyPackage) fields(c *wire.Codec) {
+	name(c, &b.Account)
+	name(c, &b.Package)
+	memo(c, &b.Memo)
+	name(c, &b.Actor)
+}
 
 func (b *NodeUp) fields(c *wire.Codec) {
 	node(c, &b.Node)

@@ -167,7 +167,7 @@ func (t *Transfer) fields(c *wire.Codec) {
 	raw(c, &t.Credit)
 	wire.Int(c, &t.Amount)
 	name(c, &t.Currency)
-	wire.Enum(c, &t.Kind, TransferAmendment)
+	wire.Enum(c, &t.Kind, TransferLapse)
 	callID(c, &t.Call)
 	c.Uint(&t.CDR)
 	memo(c, &t.Memo)

@@ -24,6 +24,7 @@ func records() []fielder {
 		new(NumberList), new(Token), new(Member), new(Transfer), new(Call), new(CDR), new(Attempt), new(Owner),
 		new(MediaStats), new(Result), new(Plan), new(Grant), new(Candidate), new(Skip), new(Addr), new(Prefix),
 		new(Origin), new(NumberRules), new(Transform), new(ServiceAddress), new(Address), new(Pledge), new(Orphan), new(Day), new(Profile), new(Identity),
+		new(Package), new(Purchase), new(Prepaid),
 	}
 }
 
@@ -103,7 +104,7 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 // names as the last: it could not be encoded.
 func TestLastValues(t *testing.T) {
 	for _, next := range []fmt.Stringer{
-		lastKind + 1, KeyReused + 1, EndOverload + 1, ByServer + 1, CallAnswered + 1, House + 1, TransferAmendment + 1,
+		lastKind + 1, KeyReused + 1, EndOverload + 1, ByServer + 1, CallAnswered + 1, House + 1, TransferLapse + 1,
 	} {
 		if next.String() != "unknown" {
 			t.Errorf("%T has %s behind what was the last value", next, next)
@@ -221,7 +222,7 @@ func TestDamage(t *testing.T) {
 	}{
 		{"empty", AppendEntry(nil, 1, [][]byte{nil}), wire.ErrTruncated, "command 1 of 1: decode command: 0 bytes: truncated"},
 		{"kind", AppendEntry(nil, 1, [][]byte{good, change(head+1, 99)}), ErrKind,
-			"command 2 of 2: decode command: kind 99, known are 1 to 34: unknown kind of command"},
+			"command 2 of 2: decode command: kind 99, known are 1 to 37: unknown kind of command"},
 		{"version", AppendEntry(nil, 1, [][]byte{change(head, 9)}), wire.ErrVersion,
 			"command 1 of 1: decode command: version 9, known are 1 to 1: unknown version"},
 		{"short", AppendEntry(nil, 1, [][]byte{good[:len(good)-3]}), wire.ErrTruncated, "command 1 of 1: decode TopUp: byte "},

@@ -259,4 +259,6 @@ const (
 	TransferCost   // cost -> vendor
 	TransferLoss
 	TransferAmendment // an earlier fact arrived after the first EndCall
+	TransferPackage   // its price, and the issue of its seconds
+	TransferLapse     // seconds that were not used in time
 )

@@ -19,6 +19,7 @@ func (s *State) expire() {
 		s.forgetKey(due)
 		return s.keys.count < n
 	})
+	expireFrom(&s.ix.lapses, s.now, s.lapsePurchase)
 	expireFrom(&s.ix.blocks, s.now, func(due dueKey[fraud.Key]) bool {
 		if b := s.blocks.get(due.key); b == nil || b.Until != due.at {
 			return false

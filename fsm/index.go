@@ -20,7 +20,9 @@ type indexes struct {
 	plansOut   map[string]plans // of routing gateways
 	rates      map[versionKey]*Rates
 	rateRows   int
-	listed     int // numbers in all lists
+	listed     int                 // numbers in all lists
+	purchases  map[string][]uint64 // of an account, in order of use
+	lapses     agenda[dueKey[purchaseKey], struct{}]
 	owned      callSets
 	silent     callSets
 	sums       sums
@@ -52,10 +54,12 @@ func (s *State) reindex() {
 		rates:      map[versionKey]*Rates{},
 		owned:      callSets{},
 		silent:     callSets{},
+		purchases:  map[string][]uint64{},
 		lastGrants: map[string]int{},
 		keysOf:     map[string]*agenda[dueKey[string], struct{}]{},
 	}
 	s.ix.blocks.order = byDue(fraud.Key.Compare)
+	s.ix.lapses.order = byDue(purchaseKey.compare)
 	s.ix.keys.order = byDue(strings.Compare)
 	s.ix.sums = s.sumUp()
 	s.resolve()
@@ -79,6 +83,7 @@ func (s *State) reindex() {
 			s.ix.blocks.push(dueKey[fraud.Key]{b.Until, k}, struct{}{})
 		}
 	})
+	s.purchases.each(func(_ purchaseKey, p *Purchase) { s.ix.addPurchase(p, s.purchases) })
 	s.reindexFraud()
 	s.calls.each(func(_ CallID, c *Call) { s.ix.add(c) })
 }

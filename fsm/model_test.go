@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,13 +21,22 @@ type model struct {
 	funds    map[string]billing.Amount
 	maxCalls map[string]int
 	calls    map[string]*modelCall
+	bought   map[uint64]*modelPurchase
 	ended    uint64
+}
+
+// modelPurchase is seconds that an account has bought, for numbers with a prefix.
+type modelPurchase struct {
+	account, prefix string
+	left            time.Duration
 }
 
 type modelCall struct {
 	account  string
+	prefix   string
 	rate     billing.Rate
 	held     billing.Amount
+	prepaid  []fsm.Prepaid
 	answered fsm.Time
 	slice    uint32
 	last     bool
@@ -85,6 +95,7 @@ func TestModel(t *testing.T) {
 					m.funds[a] += sum
 				}
 			},
+			"buy":    m.buy,
 			"start":  func(t *rapid.T) { n++; m.start(t, fmt.Sprint("c", n)) },
 			"answer": m.answer,
 			"extend": m.extend,
@@ -97,6 +108,7 @@ func newModel(t *rapid.T) *model {
 	m := &model{
 		story: &story{state: fsm.New(fsm.Config{}), now: 1_800_000_000_000_000},
 		funds: map[string]billing.Amount{"a": 0, "b": 0}, maxCalls: map[string]int{"a": 0, "b": 3}, calls: map[string]*modelCall{},
+		bought: map[uint64]*modelPurchase{},
 	}
 	var rows []fsm.RateRow
 	for _, p := range slices.Sorted(maps.Keys(modelRates)) {
@@ -114,6 +126,8 @@ func newModel(t *rapid.T) *model {
 		&fsm.ActivateRates{Table: "std", Version: 1, Rows: uint32(len(rows))},
 		&fsm.PutAccount{Account: fsm.Account{ID: "a", Type: fsm.Client, Currency: "USD", RateTable: "std"}},
 		&fsm.PutAccount{Account: fsm.Account{ID: "b", Type: fsm.Client, Currency: "USD", RateTable: "std", MaxCalls: 3}},
+		&fsm.PutPackage{Package: fsm.Package{ID: "any", Currency: "USD", Price: 200_000, Time: 25 * time.Second}},
+		&fsm.PutPackage{Package: fsm.Package{ID: "44", Currency: "USD", Time: 90 * time.Second, Prefixes: []string{"44"}, Priority: -1}},
 		&fsm.PutAccount{Account: fsm.Account{ID: "v", Type: fsm.Vendor, Currency: "EUR"}},
 		&fsm.PutMappingGateway{Gateway: fsm.MappingGateway{ID: "a", Account: "a", Addrs: []fsm.Prefix{addr}, Port: 1}},
 		&fsm.PutMappingGateway{Gateway: fsm.MappingGateway{ID: "b", Account: "b", Addrs: []fsm.Prefix{addr}, Port: 2}},
@@ -157,7 +171,7 @@ func (m *model) start(t *rapid.T, name string) {
 		want = fsm.AccountLimit
 	case !rated:
 		want = fsm.NoRate
-	case rate.Cost(rate.Through(rate.Free.Duration()+time.Second)) > free:
+	case rate.Cost(rate.Through(rate.Free.Duration()+time.Second)) > free && (rate.Price == 0 || m.seconds(a, prefix) == 0):
 		want = fsm.NoMoney
 	}
 	port := map[string]uint16{"a": 1, "b": 2}[a]
@@ -166,8 +180,76 @@ func (m *model) start(t *rapid.T, name string) {
 		t.Fatalf("start at %s available and %d live: %s %s, want %s", free, live, r.Code, r.Detail, want)
 	}
 	if r.Code == fsm.OK {
-		m.calls[name] = &modelCall{account: a, rate: rate, held: rate.Cost(r.Grant.For), slice: 1, last: r.Grant.Last}
+		m.calls[name] = &modelCall{account: a, prefix: prefix, rate: rate, slice: 1, last: r.Grant.Last}
+		m.granted(t, name, r.Grant)
 	}
+}
+
+// buy buys a package, as often as the account may have one.
+func (m *model) buy(t *rapid.T) {
+	a := m.anAccount(t)
+	id := rapid.SampledFrom([]string{"any", "44"}).Draw(t, "package")
+	held, _ := m.held(a)
+	r := m.do(t, &fsm.BuyPackage{Account: a, Package: id})
+	switch {
+	case r.Code == fsm.Full:
+	case id == "any" && m.funds[a]-held < 200_000:
+		if r.Code != fsm.Conflict {
+			t.Fatalf("bought with %s available: %s", m.funds[a]-held, r.Code)
+		}
+	case r.Code != fsm.OK:
+		t.Fatalf("buy: %s %s", r.Code, r.Detail)
+	case id == "any":
+		m.funds[a] -= 200_000
+		m.bought[r.Count] = &modelPurchase{account: a, left: 25 * time.Second}
+	default:
+		m.bought[r.Count] = &modelPurchase{account: a, prefix: "44", left: 90 * time.Second}
+	}
+}
+
+// seconds returns what is left of an account's packages for a number, beside what
+// its calls hold.
+func (m *model) seconds(account, number string) (sum time.Duration) {
+	for id, p := range m.bought {
+		if p.account == account && strings.HasPrefix(number, p.prefix) {
+			sum += p.left - m.heldOf(id)
+		}
+	}
+	return sum
+}
+
+func (m *model) heldOf(purchase uint64) (sum time.Duration) {
+	for _, c := range m.calls {
+		for _, p := range c.prepaid {
+			if p.Purchase == purchase {
+				sum += p.Time
+			}
+		}
+	}
+	return sum
+}
+
+func total(parts []fsm.Prepaid) (sum time.Duration) {
+	for _, p := range parts {
+		sum += p.Time
+	}
+	return sum
+}
+
+// granted checks what a call holds for its grant: seconds that there are and that
+// are for its number, once it holds money no more of them, and what the rest costs.
+func (m *model) granted(t *rapid.T, name string, g fsm.Grant) {
+	c := m.calls[name]
+	live, _ := m.state.Call(call(name))
+	before, after := total(c.prepaid), total(live.Prepaid)
+	if after < before || after > before+m.seconds(c.account, c.prefix) || after > g.For || c.held > 0 && after != before {
+		t.Fatalf("call for %s with %s of packages and %s of money: now %s of packages, %s were left",
+			g.For, before, c.held, after, m.seconds(c.account, c.prefix))
+	}
+	if c.rate.Price == 0 && after > 0 {
+		t.Fatal("a call that costs nothing takes of a package")
+	}
+	c.prepaid, c.held = live.Prepaid, c.rate.Cost(g.For-after)
 }
 
 func (m *model) answer(t *rapid.T) {
@@ -186,14 +268,18 @@ func (m *model) extend(t *rapid.T) {
 	switch r.Code {
 	case fsm.OK:
 		c.slice++
-		more := c.rate.Cost(r.Grant.For)
-		if more < c.held || more-c.held > free {
-			t.Fatalf("hold of %s raised to %s with %s available", c.held, more, free)
+		before := c.held
+		m.granted(t, n, r.Grant)
+		if c.held < before || c.held-before > free {
+			t.Fatalf("hold of %s raised to %s with %s available", before, c.held, free)
 		}
-		c.held = more
 	case fsm.NoFunds:
-		if next := c.rate.Cost(c.rate.Through(r.Grant.For + time.Second)); next-c.held <= free {
+		prepaid := total(c.prepaid)
+		if next := c.rate.Cost(c.rate.Through(r.Grant.For - prepaid + time.Second)); next-c.held <= free {
 			t.Fatalf("refused at %s although %s are available for %s", r.Grant.For, free, next-c.held)
+		}
+		if left := m.seconds(c.account, c.prefix); r.Grant.For == prepaid && left > 0 {
+			t.Fatalf("refused at %s although %s of packages are left", prepaid, left)
 		}
 	default:
 		t.Fatalf("extend: %s %s", r.Code, r.Detail)
@@ -205,7 +291,16 @@ func (m *model) end(t *rapid.T) {
 	r := m.do(t, &fsm.EndCall{Call: call(n), Epoch: 1, How: fsm.EndFact, Reason: fsm.EndNormal, By: fsm.ByCaller})
 	var fee billing.Amount
 	if c.answered != 0 {
-		fee = min(c.rate.Cost(m.now.Sub(c.answered)), c.held)
+		talk := m.now.Sub(c.answered).Truncate(time.Second)
+		if m.now.Sub(c.answered)-talk >= 50*time.Millisecond {
+			talk += time.Second
+		}
+		for _, p := range c.prepaid {
+			take := min(p.Time, talk)
+			m.bought[p.Purchase].left -= take
+			talk -= take
+		}
+		fee = min(c.rate.Cost(talk), c.held)
 	}
 	if r.Code != fsm.OK || r.Fee != fee {
 		t.Fatalf("end: %s %s, fee %s, want %s", r.Code, r.Detail, r.Fee, fee)
@@ -223,6 +318,11 @@ func (m *model) compare(t *rapid.T) {
 		}
 		if funds-held < 0 {
 			t.Fatalf("account %s: %s held of %s", id, held, funds)
+		}
+		for _, p := range m.state.Purchases(id) {
+			if left, held := billing.SecondsOf(p.Balance.Funds), billing.SecondsOf(p.Balance.Held); left != m.bought[p.ID].left || held != m.heldOf(p.ID) {
+				t.Fatalf("purchase %d: %s left, %s held; want %s, %s", p.ID, left, held, m.bought[p.ID].left, m.heldOf(p.ID))
+			}
 		}
 	}
 }

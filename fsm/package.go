@@ -214,36 +214,39 @@ func (p *Purchase) seconds(kind TransferKind, a billing.Amount) Transfer {
 // over reports whether no call may hold any of it any more.
 func (p *Purchase) over(now Time) bool { return p.Until != 0 && now >= p.Until }
 
-// lapse gives back to the house what nobody may use any more.
-func (s *State) lapse(p *Purchase) {
+// lapse ends a purchase whose time is over: the house gets back what no call
+// holds. It is called again when a call has ended, and forgets the purchase when
+// nothing is left. It reports whether anything changed.
+func (s *State) lapse(p *Purchase) bool {
 	if !p.over(s.now) {
-		return
+		return false
 	}
-	back := p.seconds(TransferLapse, p.Balance.Available())
+	left := p.Balance.Available()
+	back := p.seconds(TransferLapse, left)
 	back.Credit = houseIssued
 	if _, err := s.transfer(back, &p.Balance, s.house(houseIssued, back.Currency)); err != nil {
 		panic("fsm: what is available can be moved: " + err.Error())
 	}
+	if p.empty() {
+		s.dropPurchase(purchaseKey{p.Account, p.ID})
+	}
+	return left > 0 || p.empty()
 }
 
-// lapsePurchase is what becomes of a purchase at its end.
+func (p *Purchase) empty() bool { return p.Balance.Funds == 0 && p.Balance.Held == 0 }
+
+// lapsePurchase is what becomes of a purchase when its time is over.
 func (s *State) lapsePurchase(due dueKey[purchaseKey]) bool {
 	p := s.purchases.edit(due.key)
-	if p == nil {
-		return false
-	}
-	s.lapse(p)
-	s.dropUsed(p.Account)
-	return true
+	return p != nil && s.lapse(p)
 }
 
-// dropUsed forgets purchases of an account of which nothing is left, and of which
-// no late fact can give anything back.
+// dropUsed forgets purchases of an account that are used up, when no late fact can
+// give anything back to them.
 func (s *State) dropUsed(account string) {
 	for _, id := range slices.Clone(s.ix.purchases[account]) {
 		k := purchaseKey{account, id}
-		p := s.purchases.get(k)
-		if p.Balance.Funds == 0 && p.Balance.Held == 0 && (p.over(s.now) || s.now.Sub(p.Used) > tombstoneLife) {
+		if p := s.purchases.get(k); p.empty() && s.now.Sub(p.Used) > tombstoneLife {
 			s.dropPurchase(k)
 		}
 	}
@@ -254,15 +257,12 @@ func (s *State) dropPurchase(k purchaseKey) {
 	s.purchases.remove(k)
 }
 
-// dropPurchases ends all purchases of an account that is removed. What is left
-// of them goes back to the house.
+// dropPurchases ends all purchases of an account that is removed: it has no calls.
 func (s *State) dropPurchases(account string) {
 	for _, id := range slices.Clone(s.ix.purchases[account]) {
-		k := purchaseKey{account, id}
-		p := s.purchases.edit(k)
+		p := s.purchases.edit(purchaseKey{account, id})
 		p.Until = s.now
 		s.lapse(p)
-		s.dropPurchase(k)
 	}
 }
 

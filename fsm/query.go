@@ -286,6 +286,7 @@ type Explanation struct {
 	Skipped    []Skip // with the reason
 	Hold       billing.Amount
 	Talk       time.Duration // covered by the first slice
+	Prepaid    time.Duration // the beginning of it, by packages
 	MaxLength  time.Duration
 }
 
@@ -297,7 +298,7 @@ func (s *State) Simulate(b StartCall) Explanation {
 		Code: d.code, Refusal: d.code.Refusal(), Detail: d.detail, Caller: d.caller, Callee: d.callee,
 		Emergency: d.flags&FlagEmergency != 0, White: d.flags&FlagWhite != 0,
 		RateTable: d.price.table, RateVer: d.price.version, RatePrefix: d.price.prefix, Area: d.price.area, Rate: d.price.rate,
-		Candidates: d.routes, Skipped: d.skipped, Hold: d.slice.hold, Talk: d.slice.granted, MaxLength: d.maxLength,
+		Candidates: d.routes, Skipped: d.skipped, Hold: d.slice.hold, Talk: d.slice.granted, Prepaid: d.slice.prepaid, MaxLength: d.maxLength,
 	}
 	if d.ingress != nil {
 		x.Ingress, x.Account = d.ingress.ID, d.ingress.Account

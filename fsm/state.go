@@ -59,6 +59,8 @@ type State struct {
 	results   *table[resultKey, Result]
 	keys      *table[string, adminResult]
 	addresses *table[string, Address]
+	packages  *table[string, Package]
+	purchases *table[purchaseKey, Purchase]
 	days      *table[int32, Day]
 	tables    []shelf // all of them, in order of their kinds
 
@@ -112,6 +114,8 @@ const (
 	houseRevenue = "house:revenue"
 	houseCost    = "house:cost"
 	houseLoss    = "house:loss"
+	houseIssued  = "house:issued" // owes the seconds of packages that accounts have
+	houseUsed    = "house:used"   // has those that were talked
 )
 
 // resultKey names a command of a node's present incarnation.

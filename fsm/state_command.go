@@ -229,6 +229,12 @@ func (s *State) setting(cmd *Command) Result {
 		return s.putToken(&b.Token)
 	case *DeleteToken:
 		return s.deleteToken(b.ID)
+	case *PutPackage:
+		return s.putPackage(&b.Package)
+	case *DeletePackage:
+		return s.deletePackage(b.ID)
+	case *BuyPackage:
+		return s.buyPackage(b)
 	}
 	return refuse(Unsupported, "unknown command")
 }

@@ -35,6 +35,8 @@ const (
 	recordAdminKey
 	recordAddress
 	recordDay
+	recordPackage
+	recordPurchase
 	recordEnd // closes a snapshot: a stream that was cut is not complete without it
 )
 
@@ -89,10 +91,14 @@ func (s *State) build() {
 		kind: recordDay, value: (*Day).fields, order: cmp.Compare[int32],
 		key: func(n *int32, c *wire.Codec) { i32(c, n) },
 	})
+	s.packages = newTable(text(recordPackage, (*Package).fields))
+	s.purchases = newTable(shape[purchaseKey, Purchase]{
+		kind: recordPurchase, key: (*purchaseKey).fields, value: (*Purchase).fields, order: purchaseKey.compare,
+	})
 	s.tables = []shelf{
 		s.accounts, s.houses, s.mappings, s.routings, s.prices, s.versions, s.chunks, s.lists, s.blocks,
 		s.windows, s.params, s.tokens, s.members, s.calls, s.ended, s.results, s.keys,
-		s.addresses, s.days,
+		s.addresses, s.days, s.packages, s.purchases,
 	}
 }
 

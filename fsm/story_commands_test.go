@@ -49,6 +49,15 @@ var commands = map[string]func(*story, words) fsm.Body{
 	"topup": func(_ *story, w words) fsm.Body {
 		return &fsm.TopUp{Account: w.at(1), Amount: w.amount(w.at(2)), Memo: w.text("memo", ""), Actor: "ann", Adjust: w.has("adjust")}
 	},
+	"package": func(_ *story, w words) fsm.Body {
+		return &fsm.PutPackage{Package: fsm.Package{
+			ID: w.at(1), Currency: w.text("currency", "USD"), Price: w.amount(w.text("price", "0")), Time: w.duration("time"),
+			Prefixes: w.many("prefixes"), Validity: w.duration("valid"), Priority: int32(w.number("priority", 0)),
+		}}
+	},
+	"buy": func(_ *story, w words) fsm.Body {
+		return &fsm.BuyPackage{Account: w.at(1), Package: w.at(2), Actor: "ann"}
+	},
 	"table": func(_ *story, w words) fsm.Body {
 		return &fsm.PutRateTable{Table: fsm.RateTable{ID: w.at(1), Currency: w.text("currency", "USD")}}
 	},
@@ -75,6 +84,8 @@ var commands = map[string]func(*story, words) fsm.Body{
 			return &fsm.DeleteRateTable{ID: w.at(2)}
 		case "list":
 			return &fsm.DeleteNumberList{Name: w.at(2)}
+		case "package":
+			return &fsm.DeletePackage{ID: w.at(2)}
 		case "token":
 			return &fsm.DeleteToken{ID: w.at(2)}
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"tandem/billing"
 	"tandem/fsm"
 )
 
@@ -52,6 +53,21 @@ var shows = map[string]func(*story, words) string{
 					fmt.Fprintf(&b, "%s: %s %s\n", id, h.Amount, h.Currency)
 				}
 			}
+		}
+		return b.String()
+	},
+	"purchases": func(p *story, w words) string {
+		var b strings.Builder
+		for _, u := range p.state.Purchases(w.at(1)) {
+			fmt.Fprintf(&b, "%d %s: %s left, %s of them held, until %s\n", u.ID, u.Package,
+				billing.SecondsOf(u.Balance.Funds), billing.SecondsOf(u.Balance.Held), p.since(u.Until))
+		}
+		return cmp.Or(b.String(), "none\n")
+	},
+	"sums": func(p *story, _ words) string {
+		var b strings.Builder
+		for _, sum := range p.state.Sums() {
+			fmt.Fprintf(&b, "%s: clients %s + vendors %s + house %s = %s, held %s\n", sum.Currency, sum.Clients, sum.Vendors, sum.House, sum.Total, sum.Held)
 		}
 		return b.String()
 	},
@@ -234,6 +250,9 @@ func (p *story) cdr(r *fsm.CDR) string {
 	}
 	if r.Answered != 0 {
 		fmt.Fprintf(&b, ", %s %s (billed %s, rate %s) fee %s cost %s", r.EndedBy, r.Duration, r.Billed, r.Rate.Price, r.Fee, r.Cost)
+	}
+	for _, p := range r.Prepaid {
+		fmt.Fprintf(&b, ", %s by package %s", p.Time, p.Package)
 	}
 	if r.OverGrant != 0 {
 		fmt.Fprintf(&b, ", %s beyond the grant", r.OverGrant)

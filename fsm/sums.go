@@ -9,7 +9,8 @@ import (
 	"tandem/billing"
 )
 
-// Sum is what the accounts of one currency hold together. Total is zero at every
+// Sum is what the accounts of one currency, or of the seconds of one package
+// ([PackageUnit]), hold together. Total is zero at every
 // index: money moves, and is neither made nor lost. A sum beyond what an Amount
 // can say wraps around, which leaves Total what it is.
 type Sum struct {
@@ -67,6 +68,10 @@ func (s *State) sumUp() sums {
 	s.accounts.each(func(_ string, a *Account) {
 		all.move(a.Currency, a.ledger(), a.Balance.Funds)
 		all.of(a.Currency).Held += a.Balance.Held
+	})
+	s.purchases.each(func(_ purchaseKey, p *Purchase) {
+		all.move(PackageUnit(p.Package), "client:"+p.Account, p.Balance.Funds)
+		all.of(PackageUnit(p.Package)).Held += p.Balance.Held
 	})
 	return all
 }
