@@ -18,6 +18,7 @@ type URI struct {
 	Port   int    // 0: none
 	Params string // after the first ';' behind the host, verbatim
 	text   string
+	header bool // there are headers behind a '?'
 }
 
 // ParseURI parses a URI without angle brackets.
@@ -37,7 +38,7 @@ func ParseURI(s string) (URI, error) {
 			return URI{}, fmt.Errorf("%w: uri %q has no usable host", ErrMessage, s)
 		}
 		behind := s[strings.LastIndexByte(s, '@')+1:]
-		behind, _, _ = strings.Cut(behind, "?")
+		behind, _, u.header = strings.Cut(behind, "?")
 		_, u.Params, _ = strings.Cut(behind, ";")
 	case "tel":
 		u.User, u.Params, _ = strings.Cut(parsed.Raw(), ";")
@@ -100,14 +101,19 @@ func splitAddress(value string) (display, uri, params string, ok bool) {
 	if open < 0 {
 		// RFC 3261 section 20.10: without brackets, parameters belong to the header.
 		uri, params, _ = strings.Cut(value, ";")
+		// So URIs with a comma or a question mark need them.
 		uri = strings.TrimSpace(uri)
-		return "", uri, params, isBareURI(uri)
+		return "", uri, params, isBareURI(uri) && !strings.ContainsAny(uri, "?,")
 	}
 	end := strings.IndexByte(value[open:], '>')
 	if end < 0 {
 		return "", "", "", false
 	}
-	display = unquote(strings.TrimSpace(value[:open]))
+	display = strings.TrimSpace(value[:open])
+	if !isDisplay(display) {
+		return "", "", "", false
+	}
+	display = unquote(display)
 	uri = value[open+1 : open+end]
 	rest := strings.TrimSpace(value[open+end+1:])
 	if rest != "" && rest[0] != ';' {
@@ -116,9 +122,30 @@ func splitAddress(value string) (display, uri, params string, ok bool) {
 	return display, uri, strings.TrimPrefix(rest, ";"), isBareURI(uri)
 }
 
-func isBareURI(s string) bool { return s != "" && !strings.ContainsAny(s, "\"<> \t") }
+// isDisplay takes a quoted string, or words without quotes. RFC 3261 allows only
+// tokens there; letters of other alphabets are taken besides, since phones send
+// them, but nothing that could be read as the end of the name.
+func isDisplay(s string) bool {
+	if s == "" || s[0] != '"' {
+		return !strings.ContainsAny(s, "\",;<>\\")
+	}
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i == len(s)-1
+		}
+	}
+	return false
+}
 
-// unquote takes quotes and escapes off a display name.
+// isBareURI reports whether s may be a URI: it has a scheme and no blanks.
+func isBareURI(s string) bool {
+	return strings.IndexByte(s, ':') > 0 && !strings.ContainsAny(s, "\"<> \t")
+}
+
+// unquote takes quotes, escapes and escaped control characters off a display name.
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return s
@@ -132,7 +159,9 @@ func unquote(s string) string {
 		if s[i] == '\\' && i+1 < len(s) {
 			i++
 		}
-		b.WriteByte(s[i])
+		if s[i] >= ' ' && s[i] != 0x7f {
+			b.WriteByte(s[i])
+		}
 	}
 	return b.String()
 }
@@ -149,7 +178,7 @@ func tagOf(value string) (tag string, ok bool) {
 
 // contactURI returns the URI of the first Contact.
 func contactURI(headers Headers) (string, error) {
-	contacts := splitList(headers.All("Contact"))
+	contacts := appendList(nil, headers.Get("Contact"), 1)
 	if len(contacts) == 0 {
 		return "", ErrNoContact
 	}
@@ -181,14 +210,14 @@ func param(params, name string) (value string, ok bool) {
 // several entries in a line read alike (RFC 3261 section 7.3.1).
 func splitList(values []string) (out []string) {
 	for _, value := range values {
-		out = appendList(out, value)
+		out = appendList(out, value, maxList)
 	}
 	return out
 }
 
-// appendList appends the entries of one header value.
-func appendList(out []string, value string) []string {
-	for value != "" {
+// appendList appends the entries of one header value, until there are limit.
+func appendList(out []string, value string, limit int) []string {
+	for value != "" && len(out) < limit {
 		var item string
 		if i := indexComma(value); i >= 0 {
 			item, value = value[:i], value[i+1:]
@@ -240,7 +269,9 @@ func indexOutsideQuotes(s string, want byte) int {
 
 // hostPort makes an address of an IP literal and a port.
 func hostPort(host string, port, fallback int) (netip.AddrPort, bool) {
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	// RFC 5118 section 4.10: the grammar of RFC 3261 once put three colons before an
+	// embedded IPv4 address.
+	addr, err := netip.ParseAddr(strings.Replace(strings.Trim(host, "[]"), ":::", "::", 1))
 	if err != nil || port < 0 || port > 65535 {
 		return netip.AddrPort{}, false
 	}

@@ -86,6 +86,9 @@ func NewClientDialog(req *Request, res *Response) (Dialog, error) {
 	for i, j := 0, len(routes)-1; i < j; i, j = i+1, j-1 {
 		routes[i], routes[j] = routes[j], routes[i]
 	}
+	if len(routes) >= maxList {
+		return Dialog{}, fmt.Errorf("%w: %d routes in a %d from %s", ErrDialogSize, len(routes), res.Status, res.Source)
+	}
 	contact, _ := contactURI(req.Headers)
 	d := Dialog{
 		Role: UAC, Transport: req.Dest.Transport,

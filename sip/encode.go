@@ -23,6 +23,9 @@ func (r *Request) check() error {
 	case !r.Dest.Addr.IsValid() || r.Dest.Addr.Port() == 0:
 		return fmt.Errorf("%w: no destination", ErrMessage)
 	}
+	if r.From == "" || r.To == "" || r.CallID == "" {
+		return fmt.Errorf("%w: no from, to or call-id", ErrMessage)
+	}
 	return checkCommon(r.From, r.To, r.CallID, r.Headers, r.Body)
 }
 
@@ -36,28 +39,31 @@ func (r *Response) check() error {
 		return fmt.Errorf("%w: a response that was not made from a request", ErrMessage)
 	}
 	for _, v := range r.vias {
-		if !clean(v) {
+		if !cleanQuoted(v) {
 			return fmt.Errorf("%w: via %q", ErrMessage, v)
 		}
+	}
+	if !r.partial && (r.From == "" || r.To == "" || r.CallID == "") {
+		return fmt.Errorf("%w: no from, to or call-id", ErrMessage)
 	}
 	return checkCommon(r.From, r.To, r.CallID, r.Headers, r.Body)
 }
 
 func checkCommon(from, to, callID string, headers Headers, body []byte) error {
 	switch {
-	case from == "" || !clean(from):
+	case !cleanQuoted(from):
 		return fmt.Errorf("%w: from %q", ErrMessage, from)
-	case to == "" || !clean(to):
+	case !cleanQuoted(to):
 		return fmt.Errorf("%w: to %q", ErrMessage, to)
-	case callID == "" || !clean(callID) || strings.ContainsAny(callID, " \t"):
+	case !clean(callID) || strings.ContainsAny(callID, " \t"):
 		return fmt.Errorf("%w: call-id %q", ErrMessage, callID)
-	case len(body) > maxMessage/2:
+	case len(body) > maxBody:
 		return fmt.Errorf("%w: a body of %d bytes", ErrMessage, len(body))
 	case len(headers) > maxHeaders:
 		return fmt.Errorf("%w: %d headers", ErrMessage, len(headers))
 	}
 	for _, h := range headers {
-		if !isToken(h.Name) || !clean(h.Value) || len(h.Value) > maxLine || isField(h.Name) {
+		if !isToken(h.Name) || !cleanQuoted(h.Value) || len(h.Value) > maxLine || isField(h.Name) {
 			return fmt.Errorf("%w: header %q: %q", ErrMessage, h.Name, h.Value)
 		}
 	}
@@ -84,7 +90,8 @@ func (r *Request) encode(via string) []byte {
 	b = append(b, "Max-Forwards: "...)
 	b = strconv.AppendInt(b, int64(r.MaxForwards), 10)
 	b = append(b, "\r\n"...)
-	b = appendEnds(b, r.From, r.To, r.CallID, r.CSeq, r.Method)
+	b = appendEnds(b, r.From, r.To, r.CallID)
+	b = appendCSeq(b, r.CSeq, r.Method)
 	return appendRest(b, r.Headers, r.Body)
 }
 
@@ -98,14 +105,22 @@ func (r *Response) encode() []byte {
 	for _, v := range r.vias {
 		b = appendHeader(b, "Via", v)
 	}
-	b = appendEnds(b, r.From, r.To, r.CallID, r.CSeq, r.CSeqMethod)
+	b = appendEnds(b, r.From, r.To, r.CallID)
+	if r.badCSeq != "" {
+		b = appendHeader(b, "CSeq", r.badCSeq)
+	} else {
+		b = appendCSeq(b, r.CSeq, r.CSeqMethod)
+	}
 	return appendRest(b, r.Headers, r.Body)
 }
 
-func appendEnds(b []byte, from, to, callID string, cseq uint32, method Method) []byte {
+func appendEnds(b []byte, from, to, callID string) []byte {
 	b = appendHeader(b, "From", from)
 	b = appendHeader(b, "To", to)
-	b = appendHeader(b, "Call-ID", callID)
+	return appendHeader(b, "Call-ID", callID)
+}
+
+func appendCSeq(b []byte, cseq uint32, method Method) []byte {
 	b = append(b, "CSeq: "...)
 	b = strconv.AppendUint(b, uint64(cseq), 10)
 	b = append(b, ' ')
@@ -124,6 +139,9 @@ func appendRest(b []byte, headers Headers, body []byte) []byte {
 }
 
 func appendHeader(b []byte, name, value string) []byte {
+	if value == "" && isField(name) {
+		return b // of a request that lacked it, too
+	}
 	b = append(b, name...)
 	b = append(b, ": "...)
 	b = append(b, value...)

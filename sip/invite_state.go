@@ -71,7 +71,7 @@ func (s *InviteState) Response(status int) *Response {
 // Dialog makes the dialog that our 101-299 response to the INVITE creates
 // (RFC 3261 section 12.1.1); contact is the URI of our Contact.
 func (s *InviteState) Dialog(contact string) (Dialog, error) {
-	if s.Contact == "" || s.FromTag == "" || s.ToTag == "" {
+	if s.Contact == "" || s.ToTag == "" {
 		return Dialog{}, fmt.Errorf("%w in an INVITE from %s", ErrNoContact, s.Source)
 	}
 	res := s.Response(200)
@@ -86,7 +86,7 @@ func (s *InviteState) Dialog(contact string) (Dialog, error) {
 		Peer:      s.Source.Addr,
 		Conn:      s.Conn,
 	}
-	if d.size() > MaxDialog {
+	if d.size() > MaxDialog || strings.Count(d.Routes, ", ") >= maxList-1 {
 		return Dialog{}, fmt.Errorf("%w: %d bytes in an INVITE from %s", ErrDialogSize, d.size(), s.Source)
 	}
 	d.own()

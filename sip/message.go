@@ -114,6 +114,7 @@ type Request struct {
 	sentBy string   // received: host:port of the top Via
 
 	viaParams string // received: parameters of the top Via
+	badCSeq   string // received: the CSeq, when it is no number and can only be repeated
 	rport     bool   // received: the top Via asks for RFC 3581
 	sum       uint64 // received: of the datagram, to know it again; 0: came on a stream
 	replyTo   Peer   // received: where the responses go (RFC 3261 section 18.2.2, RFC 3581)
@@ -140,9 +141,11 @@ type Response struct {
 	Source Peer
 	Conn   Conn
 
-	vias []string
-	dest Peer
-	flow flow
+	vias    []string
+	dest    Peer
+	flow    flow
+	partial bool   // answers a request that lacks From, To or Call-ID
+	badCSeq string // answers a request with this unreadable CSeq
 }
 
 // SetBody sets the body and its Content-Type.
@@ -168,9 +171,9 @@ func (r *Request) Response(status int, tag string) *Response {
 		Status: status, Reason: ReasonPhrase(status),
 		From: r.From, FromTag: r.FromTag, To: r.To, ToTag: r.ToTag,
 		CallID: r.CallID, CSeq: r.CSeq, CSeqMethod: r.Method, Branch: r.Branch,
-		vias: r.vias, dest: r.replyTo, flow: flow{r.Source.Addr, r.Conn},
+		vias: r.vias, dest: r.replyTo, flow: flow{r.Source.Addr, r.Conn}, badCSeq: r.badCSeq,
 	}
-	if r.ToTag == "" && tag != "" {
+	if r.ToTag == "" && tag != "" && r.To != "" {
 		res.To, res.ToTag = r.To+";tag="+tag, tag
 	}
 	if status == 100 {

@@ -11,11 +11,16 @@ import (
 // that have to be repeated as they were. Its URI parser is used.
 
 // Limits of a received message. The first is the largest UDP datagram; the
-// others stop a sender from buying much memory or time with one packet.
+// others stop a sender from buying much memory or time with one packet: none
+// costs more than 256 kB.
 const (
 	maxMessage = 64 << 10 // bytes of a message
 	maxHeaders = 256      // header lines
 	maxLine    = 8 << 10  // bytes of a line, folded lines together
+	maxURI     = 2 << 10  // bytes of the Request-URI
+	maxName    = 512      // bytes of a Call-ID, tag or branch: they are kept for each transaction
+	maxList    = 64       // entries of Via, Contact, Require, Route or Record-Route: above any legal hop count
+	maxBody    = 32 << 10 // bytes of a body
 )
 
 // parseError says why a message is not taken, and the status to refuse a request
@@ -52,6 +57,9 @@ func parse(raw []byte) (m message, err *parseError) {
 	} else {
 		p.request(m.req, f, body)
 	}
+	if tooManyParts(f.rest.Get("Content-Type"), body) {
+		p.refuse(413, MalformedParts)
+	}
 	return m, p.err
 }
 
@@ -73,7 +81,7 @@ func (p *parser) refuse(status int, reason Malformed) {
 // to be able to answer them, but refused: other elements would see other lines.
 func (p *parser) split(raw []byte) (head, body []byte) {
 	if len(raw) > maxMessage {
-		p.fail(MalformedLimit)
+		p.refuse(513, MalformedSize)
 		raw = raw[:maxMessage]
 	}
 	end := bytes.Index(raw, []byte("\r\n\r\n"))
@@ -99,18 +107,14 @@ func (p *parser) line() string {
 	if !strings.HasSuffix(line, "\r") {
 		p.fail(MalformedLine)
 	}
-	line = strings.TrimSuffix(line, "\r")
-	if len(line) > maxLine {
-		p.fail(MalformedLimit)
-	}
-	if !clean(line) {
-		p.fail(MalformedLine)
-	}
-	return line
+	return strings.TrimSuffix(line, "\r")
 }
 
 func (p *parser) startLine(line string) message {
 	first, rest, _ := strings.Cut(line, " ")
+	if !clean(line) {
+		p.fail(MalformedLine)
+	}
 	if strings.HasPrefix(first, "SIP/") {
 		code, phrase, _ := strings.Cut(rest, " ")
 		status, err := strconv.Atoi(code)
@@ -128,6 +132,9 @@ func (p *parser) startLine(line string) message {
 	}
 	uri, version := trimmed[:blank], trimmed[blank+1:]
 	switch {
+	case len(uri) > maxURI:
+		p.refuse(414, MalformedURI)
+		uri = uri[:maxURI]
 	case !isBareURI(uri) || trimmed != rest:
 		p.fail(MalformedStart)
 	case version != "SIP/2.0":
@@ -136,36 +143,49 @@ func (p *parser) startLine(line string) message {
 	return message{req: &Request{Method: Method(first), URI: uri}}
 }
 
+// headers reads the header lines.
 func (p *parser) headers() Headers {
 	headers := make(Headers, 0, 16)
 	for p.text != "" {
-		line := p.line()
+		line := p.unfold(p.line())
 		if line == "" {
-			continue
-		}
-		if line[0] == ' ' || line[0] == '\t' {
-			// RFC 3261 section 7.3.1: a folded line continues the one before.
-			if len(headers) == 0 || len(headers[len(headers)-1].Value)+len(line) > maxLine {
-				p.fail(MalformedLimit)
-				continue
-			}
-			last := &headers[len(headers)-1]
-			last.Value = strings.TrimSpace(last.Value + " " + strings.TrimSpace(line))
 			continue
 		}
 		name, value, ok := strings.Cut(line, ":")
 		name = strings.TrimRight(name, " \t")
-		if !ok || !isToken(name) {
+		switch {
+		case len(line) > maxLine:
+			p.refuse(513, MalformedLong)
+			continue
+		case !ok || !isToken(name) || !cleanQuoted(value):
 			p.fail(MalformedLine)
 			continue
-		}
-		if len(headers) == maxHeaders {
-			p.fail(MalformedLimit)
-			break
+		case len(headers) == maxHeaders:
+			p.refuse(513, MalformedHeaders)
+			return headers
 		}
 		headers = append(headers, Header{canonical(name), strings.TrimSpace(value)})
 	}
 	return headers
+}
+
+// unfold appends the folded lines that continue a line, each with one blank for
+// the fold (RFC 3261 section 7.3.1). It joins them at once, however many there are.
+func (p *parser) unfold(line string) string {
+	if p.text == "" || p.text[0] != ' ' && p.text[0] != '\t' {
+		return line
+	}
+	var b strings.Builder
+	b.WriteString(line)
+	for p.text != "" && (p.text[0] == ' ' || p.text[0] == '\t') {
+		more := strings.TrimSpace(p.line())
+		if b.Len() > maxLine || more == "" {
+			continue
+		}
+		b.WriteByte(' ')
+		b.WriteString(more)
+	}
+	return b.String()
 }
 
 // fields are the headers that every message needs.
@@ -178,6 +198,7 @@ type fields struct {
 	callID      string
 	cseq        uint32
 	cseqMethod  Method
+	badCSeq     string // the value, when its number cannot be read
 	maxForwards int
 	length      int // -1: no Content-Length
 	rest        Headers
@@ -209,7 +230,7 @@ func (p *parser) fields(headers Headers) *fields {
 	for _, h := range headers {
 		switch h.Name {
 		case "Via":
-			f.vias = appendList(f.vias, h.Value)
+			f.vias = appendList(f.vias, h.Value, maxList+1)
 		case "From":
 			p.single(f, singleFrom)
 			f.from = h.Value
@@ -246,18 +267,26 @@ func (p *parser) fields(headers Headers) *fields {
 
 // ends reads Via, From and To.
 func (p *parser) ends(f *fields) {
-	if len(f.vias) == 0 || f.from == "" || f.to == "" || f.callID == "" || f.cseqMethod == "" {
-		p.err = &parseError{0, MalformedMissing} // no response could be matched to it
+	if len(f.vias) == 0 || f.cseqMethod == "" {
+		p.err = &parseError{0, MalformedMissing} // no response could find its way
+		return
 	}
-	if len(f.vias) > maxTexts {
-		p.fail(MalformedLimit)
+	if f.from == "" || f.to == "" || f.callID == "" {
+		p.fail(MalformedMissing)
+	}
+	if len(f.vias) > maxList {
+		p.refuse(513, MalformedList)
+		f.vias = f.vias[:maxList]
 	}
 	if strings.ContainsAny(f.callID, " \t") {
 		p.fail(MalformedHeader)
 	}
-	if len(f.vias) > 0 {
-		var ok bool
-		if f.via, ok = parseVia(f.vias[0]); !ok {
+	var ok bool
+	if f.via, ok = parseVia(f.vias[0]); !ok {
+		p.fail(MalformedHeader)
+	}
+	for _, v := range f.vias[1:] {
+		if _, ok := parseVia(v); !ok {
 			p.fail(MalformedHeader)
 		}
 	}
@@ -267,18 +296,24 @@ func (p *parser) ends(f *fields) {
 	if !okFrom || !okTo || !isTag(f.fromTag) || !isTag(f.toTag) {
 		p.fail(MalformedHeader)
 	}
+	for _, name := range [...]string{f.callID, f.fromTag, f.toTag, f.via.branch, f.via.sentBy} {
+		if len(name) > maxName {
+			p.refuse(513, MalformedLong)
+		}
+	}
 }
 
 func (p *parser) cseq(f *fields, value string) {
 	number, method, _ := strings.Cut(value, " ")
 	n, err := strconv.ParseUint(number, 10, 32)
 	method = strings.TrimSpace(method)
-	if err != nil || !isToken(method) {
+	if !isToken(method) {
 		p.fail(MalformedHeader)
 		return
 	}
-	if n >= 1<<31 { // RFC 3261 section 8.1.1.5
+	if err != nil || n >= 1<<31 { // RFC 3261 section 8.1.1.5
 		p.fail(MalformedHeader)
+		f.badCSeq = value
 	}
 	f.cseq, f.cseqMethod = uint32(n), Method(method)
 }
@@ -296,6 +331,10 @@ func (p *parser) body(f *fields, body []byte) []byte {
 	if len(body) == 0 {
 		return nil
 	}
+	if len(body) > maxBody {
+		p.refuse(413, MalformedBody)
+		return nil
+	}
 	return bytes.Clone(body)
 }
 
@@ -304,12 +343,12 @@ func (p *parser) request(r *Request, f *fields, body []byte) {
 	r.CallID, r.CSeq, r.MaxForwards = f.callID, f.cseq, f.maxForwards
 	r.Headers, r.Body = f.rest, body
 	r.vias, r.Branch, r.sentBy, r.rport = f.vias, f.via.branch, f.via.sentBy, f.via.rport
-	r.viaParams = f.via.params
+	r.viaParams, r.badCSeq = f.via.params, f.badCSeq
 	switch {
 	case f.cseqMethod != "" && f.cseqMethod != r.Method:
 		p.fail(MalformedCSeqMethod)
-	case f.fromTag == "" && r.Method != ACK:
-		p.fail(MalformedMissing) // RFC 3261 section 8.1.1.3
+	case f.fromTag == "" && r.Method != ACK && strings.HasPrefix(r.Branch, magicCookie):
+		p.fail(MalformedMissing) // RFC 3261 section 8.1.1.3; RFC 2543 knew no tags
 	}
 }
 

@@ -133,6 +133,7 @@ func (e *Endpoint) refuse(req *Request, from arrival, status int, extra ...Heade
 	req.Conn = from.name()
 	res := req.Response(status, "")
 	res.Headers = append(res.Headers, extra...)
+	res.partial = true
 	if res.check() != nil {
 		return out, false
 	}

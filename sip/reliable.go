@@ -58,8 +58,8 @@ func (r *Request) Accepts100rel() (accepts, demands bool) {
 }
 
 // Prack makes the PRACK for a reliable provisional response of this (early)
-// dialog. A repeated response needs no second one: the client transaction of the
-// INVITE delivers each only once, and in order.
+// dialog. Whoever keeps the dialogs of a fork apart knows by the RSeq which
+// responses are repeated, or came before their time (RFC 3262 section 4).
 func (d *Dialog) Prack(res *Response) (*Request, error) {
 	rseq, ok := res.Reliable()
 	if !ok {

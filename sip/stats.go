@@ -10,7 +10,13 @@ const (
 	MalformedStart      Malformed = iota // not a SIP start line
 	MalformedVersion                     // not SIP/2.0
 	MalformedLine                        // bare LF, control character, no empty line, no header name
-	MalformedLimit                       // too long, too many headers
+	MalformedSize                        // the message is too long: 513
+	MalformedHeaders                     // too many header lines: 513
+	MalformedLong                        // a header line, Call-ID, tag or branch is too long: 513
+	MalformedList                        // too many entries of one header: 513
+	MalformedURI                         // the Request-URI is too long: 414
+	MalformedBody                        // the body is too long: 413
+	MalformedParts                       // too many parts or media descriptions in the body: 413
 	MalformedMissing                     // Via, From, To, Call-ID, CSeq or From-tag
 	MalformedDuplicate                   // a header that may stand only once
 	MalformedHeader                      // a needed header that cannot be read
@@ -23,7 +29,8 @@ const (
 // String returns the reason in words.
 func (m Malformed) String() string {
 	return [malformedReasons]string{
-		"start line", "version", "line", "limit", "missing header", "duplicate header",
+		"start line", "version", "line", "message size", "header count", "line length", "list length",
+		"uri length", "body size", "body parts", "missing header", "duplicate header",
 		"header", "content length", "cseq method", "misrouted response",
 	}[m]
 }

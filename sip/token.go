@@ -2,11 +2,31 @@ package sip
 
 import "strings"
 
-// clean reports whether s holds no control character but tab. Whatever is not
-// clean is neither taken nor sent: a CR or LF would start a header of its own.
+// clean reports whether s holds no control character but tab: a CR or LF would
+// start a header of its own.
 func clean(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// cleanQuoted is clean for a header value: inside of quotes a backslash may stand
+// before any character but a line end (RFC 3261 section 25.1, quoted-pair).
+func cleanQuoted(s string) bool {
+	if clean(s) {
+		return true
+	}
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\' && i+1 < len(s) && s[i+1] != '\r' && s[i+1] != '\n':
+			i++
+		case c < ' ' && c != '\t' || c == 0x7f:
 			return false
 		}
 	}

@@ -60,12 +60,16 @@ func (r *Request) arrived(src Peer) {
 
 // setRport fills the value into the rport parameter of a Via value.
 func setRport(value string, port uint16) string {
-	parts := strings.Split(value, ";")
-	for i, p := range parts[1:] {
+	for from := 0; ; {
+		i := strings.IndexByte(value[from:], ';')
+		if i < 0 {
+			return value
+		}
+		from += i + 1
+		p, _, _ := strings.Cut(value[from:], ";")
 		key, _, _ := strings.Cut(p, "=")
 		if strings.EqualFold(strings.TrimSpace(key), "rport") {
-			parts[i+1] = "rport=" + strconv.Itoa(int(port))
+			return value[:from] + "rport=" + strconv.Itoa(int(port)) + value[from+len(p):]
 		}
 	}
-	return strings.Join(parts, ";")
 }

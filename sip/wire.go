@@ -19,7 +19,7 @@ const (
 
 const (
 	maxText  = maxLine // bytes of one text field: no longer than a header line
-	maxTexts = 64      // entries of one list: above any legal hop count of Via
+	maxTexts = maxList // entries of one list
 )
 
 // MarshalBinary encodes the dialog: version, flags, numbers as varints, texts with

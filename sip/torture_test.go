@@ -1,0 +1,158 @@
+package sip_test
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"tandem/sip"
+)
+
+// The notation of RFC 4475 section 2.
+var (
+	oneLine = regexp.MustCompile(`(?s)<allOneLine>\n(.*?)</allOneLine>`)
+	repeat  = regexp.MustCompile(`<repeat count=(\d+)>([^<]*)</repeat>`)
+	octets  = regexp.MustCompile(`(?s)<hex>([0-9A-Fa-f\n]*)</hex>`)
+)
+
+// torture reads the messages of a file in RFC 4475's notation.
+func torture(t *testing.T, name string) map[string][]byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := map[string][]byte{}
+	sections := regexp.MustCompile(`(?m)^-- ([\w-]+) --\n`)
+	at := sections.FindAllSubmatchIndex(text, -1)
+	for i, m := range at {
+		end := len(text)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		s := string(text[m[1]:end])
+		s = oneLine.ReplaceAllStringFunc(s, func(s string) string {
+			return strings.ReplaceAll(oneLine.FindStringSubmatch(s)[1], "\n", "")
+		})
+		s = repeat.ReplaceAllStringFunc(s, func(s string) string {
+			m := repeat.FindStringSubmatch(s)
+			n, err := strconv.Atoi(m[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Repeat(m[2], n)
+		})
+		s = strings.ReplaceAll(s, "\n", "\r\n")
+		s = octets.ReplaceAllStringFunc(s, func(s string) string {
+			raw, err := hex.DecodeString(strings.ReplaceAll(octets.FindStringSubmatch(s)[1], "\r\n", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(raw)
+		})
+		messages[string(text[m[2]:m[3]])] = []byte(s)
+	}
+	return messages
+}
+
+// What becomes of a message: a status is the endpoint's own refusal.
+const (
+	taken   = 200 // it reaches the handler, which answers 200
+	stray   = -1  // a response that is well-formed and nobody's
+	dropped = 0   // silence
+)
+
+// RFC 4475, message by message. Where the document leaves a choice, the comment
+// says which one is taken; what is decided above this package (authentication,
+// body types, methods) reaches the handler.
+func TestRFC4475(t *testing.T) {
+	expectations := map[string]int{
+		// 3.1.1: valid.
+		"wsinv": taken, "intmeth": taken, "esc01": taken, "escnull": taken, "esc02": taken, "lwsdisp": taken,
+		"longreq": taken, "semiuri": taken, "transports": taken, "mpart01": taken,
+		"dblreq":   taken, // what follows the body in the datagram is no message
+		"unreason": stray, "noreason": stray,
+		// 3.1.2: invalid.
+		"badinv01": 400, "clerr": 400, "ncl": 400, "scalar02": 400, "quotbal": 400, "ltgtruri": 400, "lwsruri": 400,
+		"scalarlg": dropped, "bigcode": dropped,
+		"lwsstart": 400, "trws": 400, // may be repaired; other elements could read another URI
+		"escruri":  400,   // may be ignored
+		"baddate":  taken, // only who needs the date refuses
+		"regbadct": 400,
+		"badaspec": 400, "baddn": 400, // may be taken by guessing
+		"badvers":    505,
+		"mismatch01": 400, "mismatch02": 400, // for the latter 501 is as good
+		// 3.2: the branch is a cookie and nothing else.
+		"badbranch": taken,
+		// 3.3: application layer.
+		"insuf": 400, "unkscm": 416, "novelsc": 416, "unksm2": 400, "bext01": 420,
+		"invut": taken, "regaut01": taken, "multi01": 400, "mcl01": 400,
+		"bcast":    dropped, // it was for someone else: never sent to its second Via
+		"zeromf":   taken,   // we are the last hop of an OPTIONS
+		"cparam01": taken, "cparam02": taken, "regescrt": taken, "sdp01": taken,
+		// 3.4: RFC 2543.
+		"inv2543": taken,
+	}
+	tortured(t, "rfc4475.txt", 49, expectations)
+}
+
+// RFC 5118: SIP with IPv6.
+func TestRFC5118(t *testing.T) {
+	tortured(t, "rfc5118.txt", 12, map[string]int{
+		"ipv6-good": taken, "ipv6-bad": 400,
+		"port-ambiguous":   taken, // an address without a port
+		"port-unambiguous": taken,
+		// Both ways to write received are taken.
+		"via-received-param-with-delim": taken, "via-received-param-no-delim": taken,
+		"ipv6-in-sdp": taken, "mult-ip-in-header": taken, "mult-ip-in-sdp": taken, "ipv4-mapped-ipv6": taken,
+		// Section 4.10: must be tolerated.
+		"ipv6-bug-abnf-3-colons": taken, "ipv6-correct-abnf-2-colons": taken,
+	})
+}
+
+func tortured(t *testing.T, file string, count int, expectations map[string]int) {
+	messages := torture(t, file)
+	if len(messages) != count || len(expectations) != count {
+		t.Fatalf("%d messages, %d expectations, want %d", len(messages), len(expectations), count)
+	}
+	for name, raw := range messages {
+		want, ok := expectations[name]
+		if !ok {
+			t.Errorf("%s: nothing is expected of it", name)
+		}
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork()
+				b := n.start(t, "192.0.2.2:5060")
+				b.request = func(req *sip.Request, tx *sip.ServerTx) {
+					state := req.Invite("ours")
+					if b, err := state.MarshalBinary(); err != nil || new(sip.InviteState).UnmarshalBinary(b) != nil {
+						t.Errorf("it cannot be kept: %v", err)
+					}
+					tx.Respond(req.Response(200, "ours"))
+				}
+				n.send(addr("192.0.2.9:5060"), b.addr, raw)
+				synctest.Wait()
+				n.mu.Lock()
+				answers := n.log[1:]
+				n.mu.Unlock()
+				switch {
+				case want == stray || want == dropped:
+					if got := b.events(); len(answers) != 0 || (got == "stray") != (want == stray) {
+						t.Errorf("answers %q, handler saw %q", answers, got)
+					}
+				case len(answers) != 1 || !strings.HasPrefix(answers[0], fmt.Sprintf("SIP/2.0 %d ", want)):
+					t.Errorf("answers %q, want %d", answers, want)
+				case (b.events() != "") != (want == taken):
+					t.Errorf("handler saw %q", b.events())
+				}
+			})
+		})
+	}
+}
