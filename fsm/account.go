@@ -99,6 +99,11 @@ func (s *State) deleteAccount(id string) Result {
 			user = earlier(user, "routing gateway "+g.ID)
 		}
 	})
+	s.phones.each(func(n string, p *Phone) {
+		if p.Account == id {
+			user = earlier(user, "phone "+n)
+		}
+	})
 	s.calls.each(func(_ CallID, c *Call) {
 		if c.Account == id || c.vendor(id) {
 			user = "a live call"

@@ -132,6 +132,7 @@ const (
 	EndVoided
 	EndMalformed
 	EndOverload
+	EndOffline // the phone that was called is not registered
 )
 
 // Attempt is one try of one candidate (a CDR field).

@@ -19,6 +19,7 @@ type decision struct {
 	detail    string
 	call      CallID
 	ingress   *MappingGateway // nil: unknown source
+	phone     *Phone          // that calls; ingress stands for it
 	account   *Account
 	rawCaller string // as received, where the ingress looks for it
 	rawCallee string
@@ -64,12 +65,16 @@ func (s *State) findIngress(d *decision, b *StartCall) {
 	caller, _ := number.Normalise(b.Caller)
 	d.rawCaller, d.rawCallee = b.Caller, b.Callee
 	d.caller, d.callee = caller.Digits, callee.Digits
-	id := s.ix.sources.find(b.Source, callee.Digits)
-	if id == "" {
+	if b.Phone != "" {
+		if d.phone = s.phones.get(b.Phone); d.phone == nil {
+			d.refuse(UnknownSource, "phone %q is not there", b.Phone)
+			return
+		}
+		d.ingress = d.phone.ingress()
+	} else if d.ingress = s.mappings.get(s.ix.sources.find(b.Source, callee.Digits)); d.ingress == nil {
 		d.refuse(UnknownSource, "no ingress has this address")
 		return
 	}
-	d.ingress = s.mappings.get(id)
 	d.account = s.accounts.get(d.ingress.Account)
 	if d.rawCaller, d.rawCallee = b.named(&d.ingress.Profile); d.rawCallee != b.Callee {
 		callee, err = number.Normalise(d.rawCallee)
@@ -78,6 +83,9 @@ func (s *State) findIngress(d *decision, b *StartCall) {
 	if d.rawCaller != b.Caller {
 		caller, _ = number.Normalise(d.rawCaller)
 		d.caller = caller.Digits
+	}
+	if d.phone != nil { // whoever it says it is
+		d.caller = d.phone.Number
 	}
 	d.callee = strings.TrimPrefix(d.callee, d.ingress.TechPrefix)
 	if !fraud.Countable(d.caller) {
@@ -216,6 +224,8 @@ func (s *State) checkLimits(d *decision, _ *StartCall) {
 		d.refuse(CPSLimit, "account %q: %d calls a second", a.ID, a.MaxCPS)
 	case a.MaxCalls > 0 && a.Live >= a.MaxCalls:
 		d.refuse(AccountLimit, "account %q: %d calls", a.ID, a.Live)
+	case d.phone != nil && d.phone.full():
+		d.refuse(GatewayLimit, "phone %s: %d calls", d.phone.Number, d.phone.LiveIn+d.phone.LiveOut)
 	case g.MaxCalls > 0 && g.Live >= g.MaxCalls:
 		d.refuse(GatewayLimit, "gateway %q: %d calls", g.ID, g.Live)
 	case s.set.MaxCalls > 0 && s.calls.count >= int(s.set.MaxCalls):
@@ -251,6 +261,14 @@ func (s *State) checkPrice(d *decision, _ *StartCall) {
 
 // findRoutes orders the candidates.
 func (s *State) findRoutes(d *decision, _ *StartCall) {
+	d.maxLength = s.set.MaxCallTime
+	if m := d.account.MaxDuration; m > 0 && s.set.LimitAccounts {
+		d.maxLength = min(d.maxLength, m)
+	}
+	if p := s.phones.get(d.callee); p != nil {
+		s.findPhone(d, p)
+		return
+	}
 	w := &s.routing
 	*w = routing{s: s, d: d, routes: w.routes[:0]}
 	s.routeIndex().Select(&s.selection, d.callee, w)
@@ -264,10 +282,6 @@ func (s *State) findRoutes(d *decision, _ *StartCall) {
 	}
 	if len(d.routes) == 0 {
 		d.refuse(NoRoute, "no gateway for %q%s", d.callee, reasons(d.skipped))
-	}
-	d.maxLength = s.set.MaxCallTime
-	if m := d.account.MaxDuration; m > 0 && s.set.LimitAccounts {
-		d.maxLength = min(d.maxLength, m)
 	}
 }
 

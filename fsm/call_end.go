@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"strings"
 
 	"tandem/billing"
 )
@@ -73,6 +74,9 @@ func (s *State) finish(c *Call, e ending) (cdr uint64, fee billing.Amount) {
 	}
 	if in := s.mappings.edit(c.Ingress); in != nil && in.Live > 0 {
 		in.Live--
+	}
+	if p := s.phoneNamed(c.Ingress); p != nil && p.LiveOut > 0 {
+		p.LiveOut--
 	}
 	s.leave(c)
 	s.ix.remove(c)
@@ -170,6 +174,9 @@ func (c *Call) cdr(e ending) CDR {
 	r.tried(k.Gateway)
 	if c.Answered != 0 {
 		r.Mode, r.SIPStatus = ModeMapping, 200
+		if strings.HasPrefix(c.Ingress, phonePrefix) {
+			r.Mode = ModePhone
+		}
 		r.Duration = max(r.Ended.Sub(r.Answered), 0)
 	}
 	return r

@@ -56,9 +56,15 @@ func (s *State) open(cmd *Command, b *StartCall, d *decision, at Time) *Call {
 	a.CallsTotal++
 	w := rateWindow{a.SecondWindow, a.SecondCalls}.after(s.now, time.Second)
 	a.SecondWindow, a.SecondCalls = w.start, w.calls
-	in := s.mappings.edit(d.ingress.ID)
-	in.Live++
-	in.CallsTotal++
+	in := d.ingress
+	if p := s.phoneNamed(in.ID); p != nil {
+		p.LiveOut++
+		p.CallsTotal++
+	} else {
+		in = s.mappings.edit(in.ID)
+		in.Live++
+		in.CallsTotal++
+	}
 	c := s.calls.put(b.Call, Call{
 		ID: b.Call, Owner: cmd.Origin.Node, Incarnation: cmd.Origin.Incarnation, Epoch: 1, State: CallStarting,
 		Account: a.ID, Ingress: in.ID, Source: b.Source, SourceVia: b.SourceVia,
@@ -80,6 +86,9 @@ func (s *State) open(cmd *Command, b *StartCall, d *decision, at Time) *Call {
 
 // enter counts a call on the gateway that it is at, and leave takes it off.
 func (s *State) enter(c *Call) {
+	if p := s.phoneNamed(c.gateway()); p != nil {
+		p.LiveIn++
+	}
 	if g := s.routings.edit(c.gateway()); g != nil {
 		g.Live++
 		g.CallsTotal++
@@ -89,6 +98,9 @@ func (s *State) enter(c *Call) {
 }
 
 func (s *State) leave(c *Call) {
+	if p := s.phoneNamed(c.gateway()); p != nil && p.LiveIn > 0 {
+		p.LiveIn--
+	}
 	if g := s.routings.edit(c.gateway()); g != nil && g.Live > 0 {
 		g.Live--
 	}

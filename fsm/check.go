@@ -107,6 +107,11 @@ func (s *State) checkGateways(ingresses, egresses map[string]uint32) error {
 			first = earlier(first, fmt.Sprintf("routing gateway %s counts %d calls, there are %d", id, g.Live, egresses[id]))
 		}
 	})
+	s.phones.each(func(n string, p *Phone) {
+		if in, out := egresses[phonePrefix+n], ingresses[phonePrefix+n]; p.LiveIn != in || p.LiveOut != out {
+			first = earlier(first, fmt.Sprintf("phone %s counts %d calls to it and %d from it, there are %d and %d", n, p.LiveIn, p.LiveOut, in, out))
+		}
+	})
 	if first != "" {
 		return fmt.Errorf("%s: %w", first, ErrInvariant)
 	}
@@ -140,6 +145,23 @@ func (s *State) verify() error {
 			bad("routing gateway %s: %s", id, r.Detail)
 		}
 	}
+	s.verifyNames(bad)
+	for _, k := range s.versions.keys() {
+		if err := s.verifyVersion(k); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, id := range s.prices.keys() {
+		t := s.prices.get(id)
+		if t.Active != 0 && s.versions.get(versionKey{id, t.Active}) == nil {
+			bad("rate table %s: version %d is not there", id, t.Active)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// verifyNames checks that records are what their keys say.
+func (s *State) verifyNames(bad func(format string, args ...any)) {
 	for _, id := range s.calls.keys() {
 		c := s.calls.get(id)
 		if c.ID != id || int(c.Candidate) >= len(c.Candidates) || len(c.Owners) == 0 {
@@ -156,6 +178,17 @@ func (s *State) verify() error {
 			bad("purchase %d of account %s", k.ID, k.Account)
 		}
 	}
+	for _, n := range s.phones.keys() {
+		p := s.phones.edit(n)
+		if _, r := s.prepare(&p.Rules, false); r.Code != OK || p.Number != n {
+			bad("phone %s: %s", n, r.Detail)
+		}
+	}
+	for _, k := range s.bindings.keys() {
+		if b := s.bindings.get(k); b.Number != k.Number || b.ID != k.ID || s.phones.get(k.Number) == nil {
+			bad("contact %s of phone %s", k.ID, k.Number)
+		}
+	}
 	for _, ip := range s.addresses.keys() {
 		if s.addresses.get(ip).IP != ip {
 			bad("address %s", ip)
@@ -166,18 +199,6 @@ func (s *State) verify() error {
 			bad("ended call %x", id)
 		}
 	}
-	for _, k := range s.versions.keys() {
-		if err := s.verifyVersion(k); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	for _, id := range s.prices.keys() {
-		t := s.prices.get(id)
-		if t.Active != 0 && s.versions.get(versionKey{id, t.Active}) == nil {
-			bad("rate table %s: version %d is not there", id, t.Active)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // verifyVersion checks the rows of a version.

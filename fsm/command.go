@@ -48,6 +48,10 @@ const (
 	KindPutPackage
 	KindDeletePackage
 	KindBuyPackage
+	KindPutPhone
+	KindDeletePhone
+	KindPutBinding
+	KindDropBinding
 )
 
 // Origin says who proposes a command, so that a retry or a duplicate changes
@@ -86,6 +90,7 @@ type StartCall struct {
 	MediaAddr Addr   // signalled media address of the caller, for the CDR; may be zero
 	Identity  Identity
 	Line      string // service address that the INVITE came to, as the text of its IP
+	Phone     string // number of the phone that has authenticated; empty: the source says who calls
 }
 
 // Progress reports the first 18x of a candidate.
@@ -273,6 +278,36 @@ type BuyPackage struct {
 	Package string
 	Memo    string
 	Actor   string
+}
+
+// PutPhone creates or replaces a phone. Its contacts and counters stay.
+type PutPhone struct{ Phone Phone }
+
+// DeletePhone removes a phone with its contacts.
+type DeletePhone struct{ Number string }
+
+// PutBinding reports a REGISTER of a phone, which has authenticated: all of its
+// contacts are taken, or none. A registrar proposes it when something changes or
+// half of the time has passed. Result.Count says how many contacts there are now.
+type PutBinding struct {
+	Number    string
+	CallID    string
+	CSeq      uint32
+	Flow      Flow
+	Path      []string
+	UserAgent string
+	Contacts  []Contact
+}
+
+// DropBinding removes contacts of a phone: all of them ("*", an operator), that
+// of an ID, or those of a flow that has failed. Result.Count says how many.
+type DropBinding struct {
+	Number string
+	ID     string // empty: all
+	Flow   Flow   // zero: whichever it is
+	CallID string // of the REGISTER that asks for it, with CSeq; empty: none does
+	CSeq   uint32
+	Reason string
 }
 
 // PutToken creates or replaces an API token's record (never the secret).

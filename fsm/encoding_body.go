@@ -3,7 +3,7 @@ package fsm
 import "tandem/fsm/wire"
 
 // lastKind is the newest kind of command that this binary knows.
-const lastKind = KindBuyPackage
+const lastKind = KindDropBinding
 
 // String returns the name of the command's type, as transcripts and errors show
 // it.
@@ -46,6 +46,10 @@ func (k Kind) String() string {
 		KindPutPackage:        "PutPackage",
 		KindDeletePackage:     "DeletePackage",
 		KindBuyPackage:        "BuyPackage",
+		KindPutPhone:          "PutPhone",
+		KindDeletePhone:       "DeletePhone",
+		KindPutBinding:        "PutBinding",
+		KindDropBinding:       "DropBinding",
 	}
 	if int(k) < len(names) && k != 0 {
 		return names[k]
@@ -140,6 +144,14 @@ func newSetting(k Kind) content {
 		return new(PutNumberList)
 	case KindDeleteNumberList:
 		return new(DeleteNumberList)
+	case KindPutPhone:
+		return new(PutPhone)
+	case KindDeletePhone:
+		return new(DeletePhone)
+	case KindPutBinding:
+		return new(PutBinding)
+	case KindDropBinding:
+		return new(DropBinding)
 	case KindPutToken:
 		return new(PutToken)
 	case KindDeleteToken:

@@ -15,6 +15,9 @@ const (
 	MaxInvite = 8 << 10 // what answers the caller: mostly its Via and Record-Route headers
 	MaxDialog = 4 << 10 // an encoded dialog
 	MaxMedia  = 4 << 10 // a media session's state
+
+	maxContact = 512 // a URI that a phone registers; longer than any that was seen
+	maxPath    = 8   // proxies between a phone and us
 )
 
 // Bounds of what operators set and of what follows from it. Each is far above

@@ -14,6 +14,7 @@ func (b *StartCall) fields(c *wire.Codec) {
 	b.MediaAddr.fields(c)
 	b.Identity.fields(c)
 	name(c, &b.Line)
+	digits(c, &b.Phone)
 }
 
 func (b *Progress) fields(c *wire.Codec) {
@@ -51,7 +52,7 @@ func (b *EndCall) fields(c *wire.Codec) {
 	callID(c, &b.Call)
 	wire.Uint(c, &b.Epoch)
 	wire.Enum(c, &b.How, EndVoid)
-	wire.Enum(c, &b.Reason, EndOverload)
+	wire.Enum(c, &b.Reason, EndOffline)
 	wire.Enum(c, &b.By, ByServer)
 	c.U16(&b.SIPStatus)
 	c.U8(&b.Q850)
@@ -65,7 +66,7 @@ func (b *Beat) fields(c *wire.Codec) { wire.Slice(c, &b.Silent, maxCallIDs, call
 
 func (b *Refused) fields(c *wire.Codec) {
 	b.Source.fields(c)
-	wire.Enum(c, &b.Reason, EndOverload)
+	wire.Enum(c, &b.Reason, EndOffline)
 	c.U32(&b.Count)
 	wire.Int(c, &b.First)
 	wire.Int(c, &b.Last)

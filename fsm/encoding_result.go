@@ -3,7 +3,7 @@ package fsm
 import "tandem/fsm/wire"
 
 func (r *Result) fields(c *wire.Codec) {
-	wire.Enum(c, &r.Code, KeyReused)
+	wire.Enum(c, &r.Code, CalleeBusy)
 	c.Uint(&r.Index)
 	wire.Int(c, &r.At)
 	detail(c, &r.Detail)
@@ -59,6 +59,9 @@ func (d *Candidate) fields(c *wire.Codec) {
 	wire.Int(c, &d.Limit)
 	wire.Enum(c, &d.Media, MediaMustOn)
 	d.Profile.fields(c)
+	c.String(&d.Contact, maxContact)
+	wire.Slice(c, &d.Path, maxPath, raw)
+	d.Flow.fields(c)
 }
 
 func (s *Skip) fields(c *wire.Codec) {

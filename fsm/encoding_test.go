@@ -23,7 +23,7 @@ func records() []fielder {
 		new(Account), new(MappingGateway), new(RoutingGateway), new(RateTable), new(RateRow), new(Block),
 		new(NumberList), new(Token), new(Member), new(Transfer), new(Call), new(CDR), new(Attempt), new(Owner),
 		new(MediaStats), new(Result), new(Plan), new(Grant), new(Candidate), new(Skip), new(Addr), new(Prefix),
-		new(Origin), new(NumberRules), new(Transform), new(ServiceAddress), new(Address), new(Pledge), new(Orphan), new(Day), new(Profile), new(Identity),
+		new(Origin), new(NumberRules), new(Transform), new(ServiceAddress), new(Address), new(Pledge), new(Orphan), new(Day), new(Profile), new(Identity), new(Phone), new(Secret), new(Binding), new(Contact), new(Flow),
 		new(Package), new(Purchase), new(Prepaid),
 	}
 }
@@ -104,7 +104,7 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 // names as the last: it could not be encoded.
 func TestLastValues(t *testing.T) {
 	for _, next := range []fmt.Stringer{
-		lastKind + 1, KeyReused + 1, EndOverload + 1, ByServer + 1, CallAnswered + 1, House + 1, TransferLapse + 1,
+		lastKind + 1, CalleeBusy + 1, EndOffline + 1, ByServer + 1, CallAnswered + 1, House + 1, TransferLapse + 1,
 	} {
 		if next.String() != "unknown" {
 			t.Errorf("%T has %s behind what was the last value", next, next)
@@ -222,7 +222,7 @@ func TestDamage(t *testing.T) {
 	}{
 		{"empty", AppendEntry(nil, 1, [][]byte{nil}), wire.ErrTruncated, "command 1 of 1: decode command: 0 bytes: truncated"},
 		{"kind", AppendEntry(nil, 1, [][]byte{good, change(head+1, 99)}), ErrKind,
-			"command 2 of 2: decode command: kind 99, known are 1 to 37: unknown kind of command"},
+			"command 2 of 2: decode command: kind 99, known are 1 to 41: unknown kind of command"},
 		{"version", AppendEntry(nil, 1, [][]byte{change(head, 9)}), wire.ErrVersion,
 			"command 1 of 1: decode command: version 9, known are 1 to 1: unknown version"},
 		{"short", AppendEntry(nil, 1, [][]byte{good[:len(good)-3]}), wire.ErrTruncated, "command 1 of 1: decode TopUp: byte "},
@@ -262,7 +262,7 @@ func TestBounds(t *testing.T) {
 		{&StartCall{Offer: []byte(long)}, "length 100000 above 8192: too long"},
 		{&TopUp{Memo: long}, "encode TopUp"},
 		{&Beat{Silent: make([]CallID, maxCallIDs+1)}, "encode Beat"},
-		{&EndCall{Reason: EndOverload + 1}, "encode EndCall"},
+		{&EndCall{Reason: EndOffline + 1}, "encode EndCall"},
 		{nil, "encode command <nil>"},
 	} {
 		out, err := AppendCommand([]byte("kept"), &Command{Body: tt.body})

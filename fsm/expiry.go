@@ -14,6 +14,7 @@ const tombstoneLife = 60 * time.Second
 func (s *State) expire() {
 	s.expireOrphans()
 	s.expireEnded()
+	s.expireBindings()
 	expireFrom(&s.ix.keys, s.now.Add(-keyLife), func(due dueKey[string]) bool {
 		n := s.keys.count
 		s.forgetKey(due)
@@ -54,5 +55,5 @@ func expireFrom[K any](a *agenda[dueKey[K], struct{}], upTo Time, drop func(dueK
 // WantsTick reports whether anything in the state waits for log time to pass, so
 // that the leader proposes a Tick when nothing else comes (ARCHITECTURE.md, rule 2).
 func (s *State) WantsTick() bool {
-	return s.calls.count > 0 || s.ended.count > 0 || s.ix.blocks.len() > 0
+	return s.calls.count > 0 || s.ended.count > 0 || s.ix.blocks.len() > 0 || s.ix.expiring.len() > 0
 }

@@ -32,6 +32,9 @@ type indexes struct {
 	blocks     agenda[dueKey[fraud.Key], struct{}]
 	keys       agenda[dueKey[string], struct{}]
 	keysOf     map[string]*agenda[dueKey[string], struct{}] // by token
+	users      map[string]string                            // numbers of phones by whom they authenticate as
+	bound      map[string][]string                          // ids of bindings by number, in order
+	expiring   agenda[dueKey[bindingKey], struct{}]
 	watch      watch
 }
 
@@ -56,11 +59,14 @@ func (s *State) reindex() {
 		silent:     callSets{},
 		purchases:  map[string][]uint64{},
 		lastGrants: map[string]int{},
+		users:      map[string]string{},
+		bound:      map[string][]string{},
 		keysOf:     map[string]*agenda[dueKey[string], struct{}]{},
 	}
 	s.ix.blocks.order = byDue(fraud.Key.Compare)
 	s.ix.lapses.order = byDue(purchaseKey.compare)
 	s.ix.keys.order = byDue(strings.Compare)
+	s.ix.expiring.order = byDue(bindingKey.compare)
 	s.ix.sums = s.sumUp()
 	s.resolve()
 	s.mappings.each(func(id string, g *MappingGateway) {
@@ -68,6 +74,14 @@ func (s *State) reindex() {
 		s.ix.plansIn[id] = mustCompile(&g.Rules, false)
 	})
 	s.routings.each(func(id string, g *RoutingGateway) { s.ix.plansOut[id] = mustCompile(&g.Rules, true) })
+	s.phones.each(func(n string, p *Phone) {
+		s.ix.users[p.user()] = n
+		s.ix.plansIn[phonePrefix+n] = mustCompile(&p.Rules, false)
+	})
+	s.bindings.each(func(k bindingKey, b *Binding) {
+		s.ix.bind(k)
+		s.ix.expiring.push(dueKey[bindingKey]{b.Expires, k}, struct{}{})
+	})
 	s.versions.each(func(_ versionKey, v *rateVersion) { s.ix.rateRows += int(v.Rows) })
 	s.lists.each(func(_ string, l *NumberList) { s.ix.listed += len(l.Numbers) })
 	s.ended.each(func(id CallID, t *tombstone) { s.ix.ended.due = append(s.ix.ended.due, dueKey[CallID]{t.At, id}) })

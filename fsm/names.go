@@ -11,7 +11,7 @@ func (c Code) String() string {
 		DailySpend: "daily-spend", CallExists: "call-exists", UnknownCall: "unknown-call", CallEnded: "call-ended",
 		StaleEpoch: "stale-epoch", StaleCommand: "stale-command", LostRace: "lost-race", NoFunds: "no-funds",
 		NotFound: "not-found", Conflict: "conflict", Invalid: "invalid", Unsupported: "unsupported", Full: "full",
-		KeyReused: "key-reused",
+		KeyReused: "key-reused", CalleeOffline: "callee-offline", CalleeBusy: "callee-busy",
 	}
 	return named(names[:], int(c))
 }
@@ -26,7 +26,7 @@ func (r EndReason) String() string {
 		EndWrongAddress: "wrong-address", EndForbidden: "forbidden", EndBlocked: "blocked",
 		EndBadNumber: "bad-number", EndNoMoney: "no-money", EndNoRate: "no-rate", EndNoRoute: "no-route",
 		EndOverLimit: "over-limit", EndCPS: "cps", EndHeldTooLong: "held-too-long", EndVoided: "voided",
-		EndMalformed: "malformed", EndOverload: "overload",
+		EndMalformed: "malformed", EndOverload: "overload", EndOffline: "offline",
 	}
 	return named(names[:], int(r))
 }

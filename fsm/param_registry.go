@@ -65,6 +65,9 @@ func billingParameters() []Parameter {
 		onOff("SERVER_VERIFY_CLEARING_CUSTOMER", "0", "",
 			"skip a gateway whose clearing account is locked, expired or without funds",
 			func(p *Params) any { return &p.VerifyClearing }),
+		onOff("SERVER_PHONE_AS_CALLEE_MONEY_VERIFY", "1", "1",
+			"a phone whose account has no money cannot be called",
+			func(p *Params) any { return &p.VerifyCallee }),
 		Parameter{
 			Name: "SS_CLIENT_LOW_BALANCE_ALARM", Kind: ParameterMoney, Optional: true, Default: None,
 			About: "balance below which an account is reported", field: func(p *Params) any { return &p.LowBalance },

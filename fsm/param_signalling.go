@@ -69,7 +69,8 @@ func sipParameters() []Parameter {
 			About: "how often registered phones are probed",
 		},
 		onOff("SS_ENDPOINT_REGISTER_REPLACE", "0", "",
-			"a new registration replaces a live one of the same phone; 0: it is refused", nil),
+			"a phone that registers more contacts than it may loses its oldest; 0: the newest is refused",
+			func(p *Params) any { return &p.ReplaceBindings }),
 	)
 }
 

@@ -21,6 +21,7 @@ type Params struct {
 	FreeTime        time.Duration // SERVER_BILLING_FREE_TIME
 	Advance         time.Duration // SERVER_BILLING_PREVENT_OVERDRAFT_ADVANCE_TIME
 	VerifyClearing  bool          // SERVER_VERIFY_CLEARING_CUSTOMER
+	VerifyCallee    bool          // SERVER_PHONE_AS_CALLEE_MONEY_VERIFY
 	StripTechPrefix bool          // SERVER_BILLING_GATEWAY_ROUTE_PREFIX
 	LowBalance      billing.Amount
 	Zone            Zone
@@ -51,6 +52,7 @@ type Params struct {
 	ReplyUnknown    bool // SS_REPLY_UNAUTHORIZED
 	TrustedNetworks []Prefix
 	ResetTCP        bool // SS_TCP_CLOSE_RESET
+	ReplaceBindings bool // SS_ENDPOINT_REGISTER_REPLACE
 
 	CheckAccessIP    bool // SS_ACCESS_IP_CHECK
 	MaliciousLimit   uint32

@@ -251,6 +251,7 @@ func (s *State) Blocks(l BlockList, after *Block, limit int) []Block {
 type Counts struct {
 	Accounts, MappingGateways, RoutingGateways, RateTables, RateRows int
 	Calls, Ended, Blocks, Windows, Results, Keys, Members            int
+	Phones, Bindings                                                 int
 	CDRs, Transfers                                                  uint64 // sequences of the last ones
 	Evicted                                                          uint64 // windows dropped to keep within bounds, on this replica
 }
@@ -261,7 +262,7 @@ func (s *State) Counts() Counts {
 		Accounts: s.accounts.count, MappingGateways: s.mappings.count, RoutingGateways: s.routings.count,
 		RateTables: s.prices.count, RateRows: s.ix.rateRows, Calls: s.calls.count, Ended: s.ended.count,
 		Blocks: s.blocks.count, Windows: s.windows.count, Results: s.results.count, Keys: s.keys.count,
-		Members: s.members.count, CDRs: s.head.CDRs, Transfers: s.head.Transfers,
+		Members: s.members.count, Phones: s.phones.count, Bindings: s.bindings.count, CDRs: s.head.CDRs, Transfers: s.head.Transfers,
 		Evicted: s.ix.watch.malicious.Evicted() + s.ix.watch.noAnswer.Evicted(),
 	}
 }

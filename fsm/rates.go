@@ -138,6 +138,11 @@ func (s *State) rateTableUser(id string) (user string) {
 			user = earlier(user, "mapping gateway "+g.ID)
 		}
 	})
+	s.phones.each(func(n string, p *Phone) {
+		if p.RateTable == id {
+			user = earlier(user, "phone "+n)
+		}
+	})
 	return user
 }
 

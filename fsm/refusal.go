@@ -40,6 +40,10 @@ func (c Code) Refusal() Refusal {
 		return Refusal{Status: 503, Q850: 34, Reason: EndOverLimit}
 	case CPSLimit:
 		return Refusal{Status: 503, Q850: 42, Reason: EndCPS}
+	case CalleeOffline: // Q.850: subscriber absent
+		return Refusal{Status: 480, Q850: 20, Reason: EndOffline}
+	case CalleeBusy:
+		return Refusal{Status: 486, Q850: 17, Reason: EndBusy}
 	case StaleCommand:
 		return Refusal{Status: 504, Q850: 102, Reason: EndHeldTooLong}
 	case Full:

@@ -31,19 +31,21 @@ const (
 	CallerLimit // concurrent abuse
 	CPSLimit
 	DailySpend
-	CallExists   // another node's retransmission: the first plan is in the result
-	UnknownCall  // ended long ago, or never seen
-	CallEnded    // ended; Result.CDR names its record
-	StaleEpoch   // the call has another owner
-	StaleCommand // below the node's window, from a fenced incarnation, or past its deadline
-	LostRace     // another candidate won, or the call was cancelled
-	NoFunds      // ExtendCall: nothing left; the grant stands until it ends
-	NotFound     // administrative: the object is not there
-	Conflict     // administrative: in use, duplicate, tie; Detail says with what
-	Invalid      // administrative: Detail names field and reason
-	Unsupported  // needs a higher feature level
-	Full         // a bound of the state is reached; Detail says which
-	KeyReused    // an idempotency key came back with another body
+	CallExists    // another node's retransmission: the first plan is in the result
+	UnknownCall   // ended long ago, or never seen
+	CallEnded     // ended; Result.CDR names its record
+	StaleEpoch    // the call has another owner
+	StaleCommand  // below the node's window, from a fenced incarnation, or past its deadline
+	LostRace      // another candidate won, or the call was cancelled
+	NoFunds       // ExtendCall: nothing left; the grant stands until it ends
+	NotFound      // administrative: the object is not there
+	Conflict      // administrative: in use, duplicate, tie; Detail says with what
+	Invalid       // administrative: Detail names field and reason
+	Unsupported   // needs a higher feature level
+	Full          // a bound of the state is reached; Detail says which
+	KeyReused     // an idempotency key came back with another body
+	CalleeOffline // the phone that is called is not registered
+	CalleeBusy    // it has as many calls as it may
 )
 
 // Result is the answer to one command. Fields that do not belong to the
@@ -110,8 +112,13 @@ type Candidate struct {
 	Source     SourcePolicy
 	NAT        bool
 	Limit      time.Duration // conversation limit (F115); 0: none
-	Media      MediaMode
-	Profile    Profile
+	// Of a phone: its contact (the Request-URI), the way to it, and the flow that it
+	// registered by, which some node can use (State.FlowOwner).
+	Contact string
+	Path    []string
+	Flow    Flow
+	Media   MediaMode
+	Profile Profile
 }
 
 // Skip is a gateway that was not chosen, and why.
@@ -135,6 +142,7 @@ const (
 	EventRates  // ID, Version: chunks are complete (build the index) or active
 	// EventAddress: the service address ID has a new owner, Node; empty: nobody.
 	EventAddress
+	EventBinding // ID: the phone of this number has other contacts
 )
 
 // Event is a consequence of Apply that concerns what nodes serve.

@@ -74,6 +74,7 @@ func (s *State) deleteList(name string) Result {
 	}
 	s.mappings.each(func(id string, g *MappingGateway) { uses("mapping gateway "+id, &g.Rules) })
 	s.routings.each(func(id string, g *RoutingGateway) { uses("routing gateway "+id, &g.Rules) })
+	s.phones.each(func(n string, p *Phone) { uses("phone "+n, &p.Rules) })
 	if user != "" {
 		return refuse(Conflict, fmt.Sprintf("list %q is used by %s", name, user))
 	}

@@ -62,6 +62,8 @@ type State struct {
 	packages  *table[string, Package]
 	purchases *table[purchaseKey, Purchase]
 	days      *table[int32, Day]
+	phones    *table[string, Phone]
+	bindings  *table[bindingKey, Binding]
 	tables    []shelf // all of them, in order of their kinds
 
 	ix          indexes

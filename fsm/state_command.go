@@ -225,6 +225,14 @@ func (s *State) setting(cmd *Command) Result {
 		return s.putList(&b.List)
 	case *DeleteNumberList:
 		return s.deleteList(b.Name)
+	case *PutPhone:
+		return s.putPhone(&b.Phone)
+	case *DeletePhone:
+		return s.deletePhone(b.Number)
+	case *PutBinding:
+		return s.putBinding(cmd, b)
+	case *DropBinding:
+		return s.dropBinding(b)
 	case *PutToken:
 		return s.putToken(&b.Token)
 	case *DeleteToken:

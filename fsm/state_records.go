@@ -37,6 +37,8 @@ const (
 	recordDay
 	recordPackage
 	recordPurchase
+	recordPhone
+	recordBinding
 	recordEnd // closes a snapshot: a stream that was cut is not complete without it
 )
 
@@ -95,10 +97,17 @@ func (s *State) build() {
 	s.purchases = newTable(shape[purchaseKey, Purchase]{
 		kind: recordPurchase, key: (*purchaseKey).fields, value: (*Purchase).fields, order: purchaseKey.compare,
 	})
+	s.phones = newTable(shape[string, Phone]{
+		kind: recordPhone, value: (*Phone).fields, order: strings.Compare, paged: true,
+		key: func(k *string, c *wire.Codec) { digits(c, k) },
+	})
+	s.bindings = newTable(shape[bindingKey, Binding]{
+		kind: recordBinding, key: (*bindingKey).fields, value: (*Binding).fields, order: bindingKey.compare,
+	})
 	s.tables = []shelf{
 		s.accounts, s.houses, s.mappings, s.routings, s.prices, s.versions, s.chunks, s.lists, s.blocks,
 		s.windows, s.params, s.tokens, s.members, s.calls, s.ended, s.results, s.keys,
-		s.addresses, s.days, s.packages, s.purchases,
+		s.addresses, s.days, s.packages, s.purchases, s.phones, s.bindings,
 	}
 }
 
@@ -152,7 +161,7 @@ func (r *adminResult) fields(c *wire.Codec) {
 
 func (t *tombstone) fields(c *wire.Codec) {
 	wire.Int(c, &t.At)
-	wire.Enum(c, &t.Code, KeyReused)
+	wire.Enum(c, &t.Code, CalleeBusy)
 	c.Uint(&t.CDR)
 	wire.Int(c, &t.Fee)
 	wire.Optional(c, &t.Final, each)

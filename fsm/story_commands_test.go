@@ -2,6 +2,7 @@ package fsm_test
 
 import (
 	"strings"
+	"time"
 
 	"tandem/billing"
 	"tandem/fsm"
@@ -43,6 +44,37 @@ var commands = map[string]func(*story, words) fsm.Body{
 	"remove":  func(_ *story, w words) fsm.Body { return &fsm.RemoveMember{Node: fsm.NodeID(w.at(1))} },
 	"forget": func(p *story, w words) fsm.Body {
 		return &fsm.ForgetDays{Before: fsm.DayOf(p.start) + int32(w.number("day", 0))}
+	},
+	"phone": func(_ *story, w words) fsm.Body {
+		return &fsm.PutPhone{Phone: fsm.Phone{
+			Number: w.at(1), Account: w.text("account", ""), User: w.text("user", ""), LockIn: w.has("lock-in"), LockOut: w.has("lock-out"),
+			MaxCalls: uint32(w.number("calls", 0)), MaxContacts: uint8(w.number("contacts", 0)),
+			Secrets: []fsm.Secret{{Algorithm: "MD5", Realm: "tandem", HA1: make([]byte, 16)}},
+		}}
+	},
+	"register": func(p *story, w words) fsm.Body {
+		n := fsm.NodeID(w.text("node", "n1"))
+		b := &fsm.PutBinding{
+			Number: w.at(1), CallID: w.text("call-id", "1@phone"), CSeq: uint32(w.number("cseq", 1)), UserAgent: "deskphone",
+			Flow: fsm.Flow{
+				Line: w.text("line", ""), Via: w.text("via", "udp"), Peer: w.addr("from", "192.0.2.77:5062"),
+				Node: n, Incarnation: p.incs[n], ID: w.text("flow", ""),
+			},
+		}
+		for _, uri := range w.list[2:] {
+			c := fsm.Contact{URI: uri, Q: uint16(w.number("q", 500)), For: time.Hour}
+			if _, set := w.named["for"]; set {
+				c.For = w.duration("for")
+			}
+			if c.Instance = w.text("id", ""); c.Instance != "" {
+				c.RegID = 1
+			}
+			b.Contacts = append(b.Contacts, c)
+		}
+		return b
+	},
+	"unregister": func(_ *story, w words) fsm.Body {
+		return &fsm.DropBinding{Number: w.at(1), ID: w.text("id", ""), Reason: w.text("reason", "")}
 	},
 	"account": func(p *story, w words) fsm.Body { return &fsm.PutAccount{Account: p.account(w, fsm.Client)} },
 	"vendor":  func(p *story, w words) fsm.Body { return &fsm.PutAccount{Account: p.account(w, fsm.Vendor)} },
@@ -86,6 +118,8 @@ var commands = map[string]func(*story, words) fsm.Body{
 			return &fsm.DeleteNumberList{Name: w.at(2)}
 		case "package":
 			return &fsm.DeletePackage{ID: w.at(2)}
+		case "phone":
+			return &fsm.DeletePhone{Number: w.at(2)}
 		case "token":
 			return &fsm.DeleteToken{ID: w.at(2)}
 		}
@@ -111,7 +145,7 @@ var commands = map[string]func(*story, words) fsm.Body{
 		return &fsm.StartCall{
 			Call: call(w.at(1)), Source: w.addr("from", "192.0.2.10:5060"), SourceVia: "udp",
 			Caller: w.text("caller", "442079460001"), Callee: w.text("callee", "4915112345"), SIPCallID: w.at(1) + "@caller",
-			Line: w.text("line", ""),
+			Line: w.text("line", ""), Phone: w.text("phone", ""),
 		}
 	},
 	"ring": func(p *story, w words) fsm.Body {
@@ -156,7 +190,7 @@ var (
 )
 
 func reason(name string) fsm.EndReason {
-	for r := fsm.EndNormal; r <= fsm.EndOverload; r++ {
+	for r := fsm.EndNormal; r <= fsm.EndOffline; r++ {
 		if r.String() == name {
 			return r
 		}

@@ -106,6 +106,17 @@ var shows = map[string]func(*story, words) string{
 		}
 		return b.String()
 	},
+	"contacts": func(p *story, w words) string {
+		var b strings.Builder
+		for _, c := range p.state.Bindings(w.at(1)) {
+			by := "nobody"
+			if n, ok := p.state.FlowOwner(c.Flow); ok {
+				by = string(n)
+			}
+			fmt.Fprintf(&b, "%s (%s) q %d over %s by %s until %s\n", c.Contact, c.ID, c.Q, c.Flow.Via, by, p.since(c.Expires))
+		}
+		return b.String()
+	},
 	"addresses": func(p *story, _ words) string {
 		var b strings.Builder
 		for _, a := range p.state.Addresses() {
@@ -288,6 +299,8 @@ func eventText(e *fsm.Event) string {
 		return "member " + string(e.Node)
 	case fsm.EventAddress:
 		return "address " + e.ID + " goes to " + cmp.Or(string(e.Node), "nobody")
+	case fsm.EventBinding:
+		return "contacts of " + e.ID
 	case fsm.EventRates:
 		return fmt.Sprintf("rates %s version %d", e.ID, e.Version)
 	}

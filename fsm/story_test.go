@@ -290,6 +290,10 @@ func (p *story) result(r *fsm.Result) string {
 			fmt.Fprintf(&b, "  tries from %d\n", r.Plan.FirstTry)
 		}
 		for i, c := range r.Plan.Candidates {
+			if c.Contact != "" {
+				fmt.Fprintf(&b, "  %d %s: %s -> %s over %s to %s\n", i, c.Gateway, c.Caller, c.Contact, c.Flow.Via, c.Flow.Peer)
+				continue
+			}
 			fmt.Fprintf(&b, "  %d %s: %s -> %s by %q\n", i, c.Gateway, c.Caller, c.Callee, c.Prefix)
 		}
 		for _, k := range r.Plan.Skipped {
