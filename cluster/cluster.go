@@ -56,10 +56,12 @@ type Cluster struct {
 
 	joined                            atomic.Bool
 	clockWrong, diskHangs             atomic.Bool
+	diverged, theirs                  atomic.Bool // the others contradict this node's state; theirs is to come
 	hashAlarms, clockAlarms, electing atomic.Uint64
 
-	mu       sync.Mutex        // guards what follows
-	differed map[string]uint64 // newest index at which a node's state differed
+	mu       sync.Mutex           // guards what follows
+	differed map[string]uint64    // newest index at which a node's state differed
+	healthy  map[string]time.Time // since when a member of raft has been healthy
 
 	dead    chan struct{} // closed when the process must end
 	once    sync.Once     // closes dead
@@ -91,8 +93,12 @@ func Open(cfg Config) (*Cluster, error) {
 	c.rpc = newRPC(hello{node: cfg.ID, cluster: cfg.ClusterID, generation: cfg.Generation}, cfg.Network, c.log)
 	c.lease = newLease(c)
 	c.disk = newDiskGuard(cfg.Log, c.fatal)
-	c.replica = &replica{machine: cfg.Machine, clock: c.clock, fatal: c.fatal, self: raft.ServerID(cfg.ID), member: c.becameMember, absent: c.lease.suspend}
+	c.replica = &replica{machine: cfg.Machine, clock: c.clock, fatal: c.fatal, self: raft.ServerID(cfg.ID), member: c.becameMember, absent: c.lease.suspend, receive: c.receiving}
 	if err := c.inquire(empty); err != nil {
+		c.rpc.close(nil)
+		return nil, err
+	}
+	if err := c.reinstall(); err != nil {
 		c.rpc.close(nil)
 		return nil, err
 	}

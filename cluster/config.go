@@ -147,6 +147,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("cluster: cluster id %q: need 1 to %d bytes", c.ClusterID, maxName)
 	case c.Generation > maxGeneration:
 		return fmt.Errorf("cluster: generation %d: at most %d", c.Generation, maxGeneration)
+	case len(c.Build) > maxBuild:
+		return fmt.Errorf("cluster: build %q: at most %d bytes", c.Build, maxBuild)
 	case c.Network == nil:
 		return errors.New("cluster: network is missing")
 	case c.Log == nil || c.Stable == nil || c.Snapshots == nil:

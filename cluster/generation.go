@@ -144,7 +144,8 @@ func Recover(r Recovery) (index uint64, err error) {
 	}
 	rc := raft.DefaultConfig()
 	rc.LocalID, rc.Logger = raft.ServerID(r.ID), newRaftLogger(r.Logger)
-	fsm := &replica{machine: r.Machine, clock: &logClock{}, fatal: func(error) {}, member: func() {}, absent: func(bool) {}}
+	fsm := &replica{machine: r.Machine, clock: &logClock{}, fatal: func(error) {}, member: func() {}, absent: func(bool) {},
+		receive: func(in io.Reader) (io.Reader, func()) { return in, func() {} }}
 	if err := raft.RecoverCluster(rc, fsm, r.Log, r.Stable, r.Snapshots, trans, self); err != nil {
 		return 0, fmt.Errorf("recover: %w", err)
 	}

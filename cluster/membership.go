@@ -28,6 +28,7 @@ const (
 type pilot struct {
 	c       *Cluster
 	healthy map[string]time.Time // since when a nonvoter has been healthy
+	yielded time.Time            // when a witness last tried to hand leadership over
 }
 
 // runMembership works until ctx ends.
@@ -66,6 +67,7 @@ func (p *pilot) step() {
 		}
 	}
 	p.promote(servers)
+	p.yield()
 }
 
 // forget drops members that died long ago and are not raft's.
@@ -254,10 +256,14 @@ func (c *Cluster) Remove(ctx context.Context, id string, force bool) error {
 	return c.wait(ctx, c.raft.RemoveServer(raft.ServerID(id), 0, changeTimeout))
 }
 
-// Transfer hands leadership to another up-to-date voter, if this node has it.
+// Transfer hands leadership to another up-to-date voter, if this node has it: to a
+// full node rather than to a witness.
 func (c *Cluster) Transfer(ctx context.Context) error {
 	if c.raft.State() != raft.Leader {
 		return nil
+	}
+	if to, found := c.successor(); found {
+		return c.wait(ctx, c.raft.LeadershipTransferToServer(to.ID, to.Address))
 	}
 	return c.wait(ctx, c.raft.LeadershipTransfer())
 }

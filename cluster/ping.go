@@ -10,7 +10,6 @@ import (
 
 const (
 	// pingEvery is how often nodes compare clocks, progress and state hashes.
-	// (Leases will have their own, faster pings on the same rpc.)
 	pingEvery   = time.Second
 	firstPings  = 50 * time.Millisecond
 	pingTimeout = 300 * time.Millisecond
@@ -18,7 +17,9 @@ const (
 	healthyFor = 3 * pingEvery
 	// maxCheckpoints is how many state hashes travel in a ping.
 	maxCheckpoints = 4
-	pingName       = "cluster.ping"
+	// maxBuild bounds the name of a build; a longer one is refused by Validate.
+	maxBuild = 128
+	pingName = "cluster.ping"
 )
 
 // pong is what a node tells about itself when it is pinged.
@@ -33,6 +34,8 @@ type pong struct {
 	Last     uint64
 	Snapshot uint64
 	Stalled  time.Duration // age of the write to its log that hangs
+	Witness  bool
+	Build    string
 	Checks   []Checkpoint
 }
 
@@ -47,6 +50,8 @@ func (p *pong) code(c *wire.Codec) {
 	c.Uint(&p.Last)
 	c.Uint(&p.Snapshot)
 	wire.Int(c, &p.Stalled)
+	c.Bool(&p.Witness)
+	c.String(&p.Build, maxBuild)
 	wire.Slice(c, &p.Checks, maxCheckpoints, func(c *wire.Codec, k *Checkpoint) {
 		c.Uint(&k.Index)
 		c.Fixed(k.Hash[:])
@@ -109,6 +114,7 @@ func (c *Cluster) pong() pong {
 		ID: c.cfg.ID, Wall: c.cfg.Wall().UnixMicro(), LogTime: at, Live: live,
 		Term: c.raft.CurrentTerm(), Commit: c.raft.CommitIndex(), Applied: c.replica.index(),
 		Last: c.raft.LastIndex(), Stalled: c.disk.stalled(), Snapshot: c.snapshotIndex(),
+		Witness: c.cfg.Witness, Build: c.cfg.Build,
 	}
 	if c.cfg.Checkpoints != nil {
 		p.Checks = c.cfg.Checkpoints()
@@ -139,6 +145,8 @@ func (c *Cluster) servePing(context.Context, string, []byte) ([]byte, error) {
 func (c *Cluster) runPings(ctx context.Context) {
 	for {
 		c.pingAll(ctx)
+		c.track()
+		c.judgeSelf(ctx)
 		c.watchClock()
 		c.watchDisk()
 		pause := pingEvery

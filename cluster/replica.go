@@ -18,8 +18,9 @@ type replica struct {
 	clock   *logClock
 	fatal   func(error)
 	self    raft.ServerID
-	member  func()     // called when a committed configuration names this node
-	absent  func(bool) // called before and after the whole state is replaced
+	member  func()                                      // called when a committed configuration names this node
+	absent  func(bool)                                  // called before and after the whole state is replaced
+	receive func(io.Reader) (in io.Reader, done func()) // reads a state that replaces this one
 
 	mu      sync.Mutex // guards what follows; never held while the machine works
 	applied uint64     // newest command or configuration that the machine has seen
@@ -175,11 +176,13 @@ func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
 func (r *replica) Restore(rc io.ReadCloser) error {
 	r.absent(true)
 	defer r.absent(false)
-	head, err := ReadBackup(rc)
+	in, done := r.receive(rc)
+	defer done()
+	head, err := ReadBackup(in)
 	if err != nil {
 		return err
 	}
-	if err := r.machine.Restore(rc); err != nil {
+	if err := r.machine.Restore(in); err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
 	r.clock.applied(head.At)

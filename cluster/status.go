@@ -72,13 +72,16 @@ func (c *Cluster) Status() Status {
 		p := Peer{ID: string(srv.ID), Addr: string(srv.Address), Voter: srv.Suffrage == raft.Voter,
 			Leader: string(srv.ID) == info.id, LastContact: -1}
 		if rep, ok := c.reports.get(p.ID); ok {
+			p.Witness, p.Build = rep.Witness, rep.Build
 			p.LastContact, p.WallOffset, p.DiskStalled = time.Since(rep.at), rep.offset, rep.Stalled
 			p.Commit, p.Applied, p.LastLog, p.Snapshot = rep.Commit, rep.Applied, rep.Last, rep.pong.Snapshot
 		}
 		if p.ID == s.ID {
+			p.Witness, p.Build = c.cfg.Witness, c.cfg.Build
 			p.LastContact, p.DiskStalled = 0, s.DiskStalled
 			p.Commit, p.Applied, p.LastLog, p.Snapshot = s.Commit, s.Applied, s.LastLog, s.Snapshot
 		}
+		p.Since, p.Healthy = c.healthySince(p.ID)
 		if p.LastLog < s.Commit {
 			p.Lag = s.Commit - p.LastLog
 		}

@@ -65,6 +65,11 @@ func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	return &found.meta, io.NopCloser(bytes.NewReader(found.data)), nil
 }
 
+// Clear throws all snapshots away.
+func (s *Snapshots) Clear() error {
+	return s.v.change(func(i *image) { i.snapshots = nil })
+}
+
 // sink collects a snapshot; only Close puts it on the disk.
 type sink struct {
 	v    *Volume

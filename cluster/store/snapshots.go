@@ -1,7 +1,10 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/hashicorp/raft"
 )
@@ -16,5 +19,29 @@ func Snapshots(dir string) (raft.SnapshotStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots in %s: %w", dir, err)
 	}
-	return s, nil
+	return snapshots{s, filepath.Join(dir, "snapshots")}, nil
+}
+
+// snapshots is raft's store, which can also be emptied.
+type snapshots struct {
+	raft.SnapshotStore
+	dir string
+}
+
+// Clear deletes all snapshots.
+func (s snapshots) Clear() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("clear snapshots: %w", err)
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(s.dir, e.Name())); err != nil {
+			return fmt.Errorf("clear snapshots: %w", err)
+		}
+	}
+	d, err := os.Open(s.dir)
+	if err != nil {
+		return fmt.Errorf("clear snapshots: %w", err)
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
