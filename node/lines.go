@@ -131,11 +131,13 @@ func (n *Node) serveLines(ctx context.Context) {
 	}
 }
 
-// movedOn says that an address has another owner, to whom it was handed over.
+// movedOn says that an address has another owner to whom it was handed over. Who
+// was declared dead lets go at once.
 func (n *Node) movedOn(ip netip.Addr) (moved bool) {
 	n.replica.View(func(s *fsm.State) {
 		a, ok := s.Address(ip.String())
-		moved = ok && a.Owner != "" && a.Owner != n.id
+		m, _ := s.Member(n.id)
+		moved = ok && a.Owner != "" && a.Owner != n.id && m.Up && m.Incarnation == n.cluster.Incarnation()
 	})
 	return moved
 }
