@@ -146,7 +146,9 @@ func (a *alone) commit(cmd fsm.Command) fsm.Result {
 func (a *alone) repeated(cmd fsm.Command, r fsm.Result) {
 	first, again := a.told[cmd.Origin]
 	if again && r.Code != fsm.StaleCommand && !bytes.Equal(fsm.AppendResult(nil, &r), fsm.AppendResult(nil, &first)) {
-		if _, fact := cmd.Body.(*fsm.EndCall); !fact {
+		switch cmd.Body.(type) {
+		case *fsm.EndCall, *fsm.NodeUp: // accepted from whoever is down, too
+		default:
 			a.bad("%T came again and got %+v, first it was %+v", cmd.Body, r, first)
 		}
 	}

@@ -123,11 +123,18 @@ func checkLiveness(h *History, bad report) {
 		if c.Answered != 0 || h.Limits.refusedInPeace(c.Status) {
 			continue
 		}
+		if _, lost := h.within(c.Began, c.Heard, func(w Window) bool { return w.Lost }); c.Status == 0 && c.Heard > c.Began+silentAtMost && !lost {
+			bad("call %s at %s, from %v on: nobody told the caller by %v what became of it", c.ID, c.Node, c.Began, c.Heard)
+		}
 		if _, excused := h.within(c.Began, max(c.Heard, c.Began), anyWindow); !excused {
 			bad("call %s at %s failed in peace with %d, from %v to %v", c.ID, c.Node, c.Status, c.Began, c.Heard)
 		}
 	}
 }
+
+// silentAtMost is how long a caller may wait for a final status: Timer B, and as
+// long as a takeover lasts.
+const silentAtMost = 40 * time.Second
 
 // minorityAnswers is how soon a node without a majority refuses, and how long
 // after it lost it.

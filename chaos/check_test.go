@@ -48,9 +48,9 @@ func healthy() chaos.History {
 		},
 		Legs: []chaos.Leg{{ID: "leg-1", Callee: "8613", Began: time.Second, Answered: 2 * time.Second, Ended: 62 * time.Second}},
 		Grants: []chaos.Grant{
-			{At: time.Millisecond, Subject: "10.0.9.1", Node: "n1", Epoch: 1},
-			{At: 10 * time.Second, Subject: "10.0.9.1", Node: "n2", Epoch: 2},
-			{At: 30 * time.Second, Subject: "10.0.9.1", Node: "n1", Epoch: 3},
+			{From: time.Microsecond, At: time.Millisecond, Subject: "10.0.9.1", Node: "n1", Epoch: 1},
+			{From: 9995 * time.Millisecond, At: 10 * time.Second, Subject: "10.0.9.1", Node: "n2", Epoch: 2},
+			{From: 29995 * time.Millisecond, At: 30 * time.Second, Subject: "10.0.9.1", Node: "n1", Epoch: 3},
 		},
 		Speeches: []chaos.Speech{
 			{At: time.Second, Node: "n1", Addr: "10.0.9.1", Call: "call-1", What: "SIP/2.0 100 Trying"},

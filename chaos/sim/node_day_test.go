@@ -16,24 +16,17 @@ import (
 	"tandem/node/load"
 )
 
-// blow is a fault as it happened: its roles are names.
-type blow struct {
-	chaos.Fault
-	from, to time.Duration // since the start of the day
-}
-
 // day is a day of an exchange: traffic of several kinds, faults, somebody who
 // looks at the books all the time, and what the customers say in the evening.
 type day struct {
 	*exchange
-	seed     uint64
-	wire     sim.Link // between the nodes and the world outside
-	refusals []int    // statuses that callers get in peace, too
-	cuts     bool     // calls may be ended by the switch
-	evening  func()   // runs after the last call, if there is one
+	seed    uint64
+	wire    sim.Link     // between the nodes and the world outside
+	limits  chaos.Limits // what callers must bear in peace
+	evening func()       // runs after the last call, if there is one
 
 	mu       sync.Mutex // guards what follows
-	blows    []blow
+	struck   []chaos.Struck
 	outcomes []verdict
 	reports  []load.Report
 }
@@ -94,6 +87,7 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 	cancel()
 	beside.Wait()
 	d.replay()
+	d.promise()
 	d.finish()
 	d.judge()
 	if d.t.Failed() {
@@ -108,10 +102,6 @@ func (d *day) call(cfg load.CallersConfig) {
 	}
 	cfg.OnEnd = d.ended
 	cfg.Drain = cmp.Or(cfg.Drain, 70*time.Second) // longer than a BYE is repeated, twice
-	cfg.Skip = func(target netip.AddrPort) bool {
-		n := d.at(target.Addr()).running()
-		return n == nil || !n.Serving()
-	}
 	callers, err := load.NewCallers(cfg)
 	if err != nil {
 		d.t.Error(err)
@@ -137,12 +127,9 @@ func (d *day) remain(ctx context.Context, cfg load.CallersConfig) {
 	}
 }
 
-// ended takes a customer's verdict on a call. Where messages get lost he does not
-// know how long it was: his 200 may have come by its second repetition.
+// ended takes a customer's verdict on a call.
 func (d *day) ended(o load.Outcome) {
-	seen := o
-	seen.ByeLost = o.ByeLost || d.wire.Loss > 0
-	d.exchange.ended(seen)
+	d.record(o, d.wire.Loss > 0)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.outcomes = append(d.outcomes, verdict{o, time.Since(d.start)})
@@ -158,15 +145,15 @@ func (d *day) strikeAll(s chaos.Schedule) {
 		time.Sleep(time.Until(begin.Add(f.At)))
 		f = d.named(f)
 		all.Go(func() {
-			b := blow{Fault: f, from: time.Since(d.start)}
+			b := chaos.Struck{Fault: f, From: time.Since(d.start)}
 			f.At = 0
 			if err := d.Run(context.Background(), chaos.Schedule{f}); err != nil {
 				d.t.Errorf("schedule: %v", err)
 			}
-			b.to = time.Since(d.start)
+			b.To = time.Since(d.start)
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			d.blows = append(d.blows, b)
+			d.struck = append(d.struck, b)
 		})
 	}
 }

@@ -3,9 +3,7 @@ package sim_test
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,11 +13,20 @@ import (
 	"tandem/fsm"
 )
 
-// outage is how long after a fault the cluster may still refuse calls: longer
-// than two elections, far shorter than the pauses between faults.
-const outage = 5 * time.Second
+// recovery is what the cluster is given after each fault: the time in which new
+// calls and the calls of a silent node are both back.
+const recovery = 3 * time.Second
 
-// judge holds what the customers say against what the cluster promises them.
+// promise tells the checkers what faults happened and what the day allows.
+func (d *day) promise() {
+	var names []string
+	for _, s := range d.nodes {
+		names = append(names, s.Host.Name())
+	}
+	d.recorder.Promise(chaos.Windows(d.struck, names, recovery), d.limits)
+}
+
+// judge holds what the customers say against what only they know.
 func (d *day) judge() {
 	d.t.Helper()
 	placed, answered := 0, 0
@@ -32,77 +39,13 @@ func (d *day) judge() {
 	if placed != len(d.outcomes) {
 		d.t.Errorf("%d of %d calls never came to an end", placed-len(d.outcomes), placed)
 	}
-	if answered*10 < placed*7 && d.refusals == nil {
+	if answered*10 < placed*7 && d.limits.Refusals == nil {
 		d.t.Errorf("only %d of %d calls were answered", answered, placed)
 	}
 	d.overcharged()
-	for _, o := range d.outcomes {
-		if why := d.wrong(o); why != "" {
-			d.t.Errorf("call %s at %s, from %v to %v: %s: status %d %q, talked %v",
-				o.CallID, d.at(o.Target.Addr()).Host.Name(), d.began(o), o.heard, why, o.Status, o.Reason, o.Talk)
-		}
-	}
-}
-
-// wrong says what is wrong with the end of a call, if anything.
-func (d *day) wrong(o verdict) string {
-	switch {
-	case o.Answered() && o.Cut && !d.cuts && !d.stranded(o):
-		return "was cut"
-	case o.Answered() && o.ByeLost && !d.absent(o):
-		return "its BYE was not answered with 200"
-	case o.Answered():
-		return ""
-	case slices.Contains(d.refusals, o.Status):
-		return ""
-	case !d.excused(o):
-		return "failed in peace"
-	case o.Status == 0 && d.silent(o, d.began(o)+outage), slices.Contains([]int{503, 504}, o.Status):
-		return ""
-	}
-	return "failed in a way that no fault explains"
 }
 
 func (d *day) began(o verdict) time.Duration { return o.Start.Sub(d.start) }
-
-// excused says whether the set-up of a call fell into a fault of its node or of
-// the network between the nodes, or into what followed. What else happens to other
-// nodes is no excuse: an election is over before a call has been held too long.
-func (d *day) excused(o verdict) bool {
-	name, hit := d.at(o.Target.Addr()).Host.Name(), map[string]bool{}
-	network := []chaos.Kind{chaos.Partition, chaos.Cut, chaos.Delay, chaos.Loss}
-	for _, b := range d.blows {
-		if b.from > o.heard || d.began(o) > b.to+outage {
-			continue
-		}
-		if b.hits(name) || slices.Contains(network, b.Kind) {
-			return true
-		}
-		for _, victim := range b.Groups[0] {
-			hit[victim] = true
-		}
-	}
-	return len(hit) > 1 // nobody is left to have a majority with
-}
-
-// silent says whether the node of a call could not answer for some of the time from
-// the call's beginning. Who has heard a 100 from a node that then dies waits for ever.
-func (d *day) silent(o verdict, until time.Duration) bool {
-	name := d.at(o.Target.Addr()).Host.Name()
-	mute := []chaos.Kind{chaos.Kill, chaos.Restart, chaos.Power, chaos.Vanish, chaos.Pause}
-	return slices.ContainsFunc(d.blows, func(b blow) bool {
-		return slices.Contains(mute, b.Kind) && b.hits(name) && b.from <= until && d.began(o) <= b.to+outage
-	})
-}
-
-// absent says whether the node of a call was away for longer than a BYE is
-// repeated.
-func (d *day) absent(o verdict) bool {
-	name := d.at(o.Target.Addr()).Host.Name()
-	return slices.ContainsFunc(d.blows, func(b blow) bool {
-		return b.hits(name) && b.to-b.from > 32*time.Second && b.from <= o.heard && d.began(o) <= b.to
-	})
-}
 
 // overcharged checks the records of calls whose BYE nobody heard: they last no
 // longer than the last proof of life, which comes every few seconds (ARCHITECTURE.md, rule 12).
@@ -123,32 +66,12 @@ func (d *day) overcharged() {
 // proof is how old the last proof of life of a call may be.
 const proof = 10 * time.Second
 
-// stranded says whether a call's node was away from the others for longer than
-// a grant of talk time may last.
-func (d *day) stranded(o verdict) bool {
-	name := d.at(o.Target.Addr()).Host.Name()
-	away := []chaos.Kind{chaos.Partition, chaos.Cut, chaos.Pause, chaos.HangDisk}
-	return slices.ContainsFunc(d.blows, func(b blow) bool {
-		return slices.Contains(away, b.Kind) && b.hits(name) && b.to-b.from > grant && b.from <= o.heard
-	})
-}
-
-// grant is the talk time that is left in a call's hold at any time (ARCHITECTURE.md, rule 3).
-const grant = 8 * time.Second
-
-func (b blow) hits(name string) bool {
-	return slices.ContainsFunc(b.Groups, func(g []string) bool {
-		return slices.Contains(g, name) || slices.Contains(g, chaos.All)
-	})
-}
-
-// checkEvery is how many entries a replay goes without a look at the books.
-const checkEvery = 16
-
 // replay feeds the newest snapshot and the log behind it to a new state machine,
-// for each node: it must come to the node's state, hash for hash.
+// for each node: it must come to the node's state, hash for hash, and to what
+// clients were told.
 func (d *day) replay() {
 	d.t.Helper()
+	told := d.recorder.History().Answers
 	for _, s := range d.nodes {
 		n := s.running()
 		if n == nil {
@@ -159,12 +82,12 @@ func (d *day) replay() {
 		var want fsm.Hash
 		n.View(func(state *fsm.State) { index, want = state.Index(), state.Hash() })
 		state, err := begin(s.Life().Volume)
-		if err == nil {
-			err = replayLog(state, s.Life().Volume, index)
-		}
 		if err != nil {
 			d.t.Errorf("%s: %v", s.Host.Name(), err)
 			continue
+		}
+		for _, v := range chaos.Replay(state, entries(s.Life().Volume), index, told) {
+			d.t.Errorf("%s: %v", s.Host.Name(), v)
 		}
 		if got := state.Hash(); state.Index() != index || got != want {
 			d.t.Errorf("%s: the log leads to %x at %d, the node has %x at %d", s.Host.Name(), got, state.Index(), want, index)
@@ -197,27 +120,14 @@ func begin(v *sim.Volume) (*fsm.State, error) {
 	return fsm.Restore(r)
 }
 
-// replayLog applies what the log has behind the state, up to an index.
-func replayLog(state *fsm.State, v *sim.Volume, last uint64) error {
-	for i := state.Index() + 1; i <= last; i++ {
+// entries reads the log of a disk.
+func entries(v *sim.Volume) func(uint64) (fsm.Entry, bool, error) {
+	return func(index uint64) (fsm.Entry, bool, error) {
 		var l raft.Log
-		if err := v.GetLog(i, &l); err != nil {
-			return fmt.Errorf("index %d: %w", i, err)
+		if err := v.GetLog(index, &l); err != nil || l.Type != raft.LogCommand {
+			return fsm.Entry{}, false, err
 		}
-		if l.Type != raft.LogCommand {
-			continue
-		}
-		entry, err := fsm.DecodeEntry(l.Data)
-		if err != nil {
-			return fmt.Errorf("index %d: %w", i, err)
-		}
-		state.Apply(i, entry)
-		if i%checkEvery != 0 && i != last {
-			continue
-		}
-		if err := state.Check(); err != nil {
-			return fmt.Errorf("index %d: %w", i, err)
-		}
+		e, err := fsm.DecodeEntry(l.Data)
+		return e, true, err
 	}
-	return nil
 }

@@ -36,7 +36,7 @@ func TestBlacklistOutlivesItsLeader(t *testing.T) {
 		} {
 			d.do(&fsm.SetParameter{Name: name, Value: value})
 		}
-		d.refusals = []int{403}
+		d.limits.Refusals = []int{403}
 		d.run(faults, load.CallersConfig{
 			CPS: 4, Calls: 360, Talk: 100 * time.Millisecond, Caller: func(int) string { return "442079460000" },
 		})
@@ -84,7 +84,7 @@ func TestMoneyRunsOutInAnElection(t *testing.T) {
 	swarm(t, 4, func(t *testing.T, seed uint64) {
 		d := newDay(t, seed, wires[0].link)
 		d.provision(funds)
-		d.refusals, d.cuts = []int{402}, true
+		d.limits = chaos.Limits{Refusals: []int{402}, Cuts: true}
 		d.run(faults, load.CallersConfig{CPS: 2, Calls: 80, Drain: 5 * time.Minute})
 		var left billing.Amount
 		h := d.recorder.History()
@@ -134,8 +134,12 @@ func (d *day) pay(ctx context.Context, first *softswitch, cashier int) {
 		for try := range 4 {
 			if n := at.running(); n != nil {
 				wait, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+				asked := time.Since(d.start)
 				r, err := n.Propose(wait, cluster.LaneStart, key, body)
 				cancel()
+				if err == nil && at.running() == n {
+					d.recorder.Answer(chaos.Answer{Began: asked, Ended: time.Since(d.start), Node: at.Host.Name(), Again: try > 0, Result: r})
+				}
 				if err == nil && r.Code == fsm.OK && at.running() == n {
 					paid.Outcome = chaos.Done
 					break
@@ -175,7 +179,7 @@ func TestNodesRejoinBySnapshot(t *testing.T) {
 }
 
 // TestVoice: who dies elsewhere is not heard in a call, and a call whose node dies
-// is heard again soon after the node is back.
+// is heard again within a second, at either end.
 func TestVoice(t *testing.T) {
 	faults := schedule(t, `
 		6s   kill leader for 2s
@@ -184,15 +188,11 @@ func TestVoice(t *testing.T) {
 	swarm(t, 1, func(t *testing.T, seed uint64) {
 		d := newDay(t, seed, wires[0].link)
 		d.provision(100 * billing.Unit)
+		d.limits.Gap = time.Second
 		d.run(faults, load.CallersConfig{CPS: 2, Calls: 24, Talk: 20 * time.Second, RTP: true})
 		for _, o := range d.outcomes {
-			most := 100 * time.Millisecond
-			if d.silent(o, o.heard) {
-				most = 5 * time.Second
-			}
-			if o.Answered() && (o.RTP.Received == 0 || o.RTP.LongestGap > most) {
-				t.Errorf("call at %v at %s: %d packets, the longest gap was %v, want at most %v",
-					d.began(o), o.Target, o.RTP.Received, o.RTP.LongestGap, most)
+			if o.Answered() && o.RTP.Received == 0 {
+				t.Errorf("call at %v at %s heard nothing", d.began(o), o.Target)
 			}
 		}
 	})

@@ -63,7 +63,11 @@ func (x *exchange) watch(ctx context.Context) {
 }
 
 // ended records a call as the customer saw it.
-func (x *exchange) ended(o load.Outcome) {
+func (x *exchange) ended(o load.Outcome) { x.record(o, false) }
+
+// record is ended. Where messages get lost a customer does not know how long his
+// call was: his 200 may have come by its second repetition.
+func (x *exchange) record(o load.Outcome, lossy bool) {
 	c := chaos.Call{
 		ID: o.CallID, Node: o.Target.String(), Began: o.Start.Sub(x.start), Heard: time.Since(x.start),
 		Status: o.Status, Callee: o.Callee, Cut: o.Cut, ByeLost: o.ByeLost, Gap: o.Gap(),
@@ -71,7 +75,7 @@ func (x *exchange) ended(o load.Outcome) {
 	if o.Answered() {
 		c.Answered = c.Began + o.Setup
 	}
-	if o.Answered() && !o.ByeLost {
+	if o.Answered() && !o.ByeLost && !lossy {
 		c.Ended, c.Released = c.Answered+o.Talk, time.Since(x.start)
 	}
 	x.recorder.Call(c)
