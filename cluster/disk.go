@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"tandem/chaos/plant"
 )
 
 const (
@@ -46,6 +48,15 @@ func (g *diskGuard) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Log
 
 // StoreLogs implements raft.LogStore.
 func (g *diskGuard) StoreLogs(logs []*raft.Log) error {
+	if plant.On(plant.MissingFsync) {
+		copied := make([]*raft.Log, len(logs))
+		for i, l := range logs {
+			c := *l
+			copied[i] = &c
+		}
+		time.AfterFunc(time.Second, func() { g.LogStore.StoreLogs(copied) })
+		return nil
+	}
 	return g.watch("store", func() error { return g.LogStore.StoreLogs(logs) })
 }
 

@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
+
+	"tandem/chaos/plant"
 )
 
 // logClock is log time (ARCHITECTURE.md, rule 2): the time of the newest entry plus the
@@ -94,6 +97,9 @@ func (c *logClock) stamp(median time.Time) int64 {
 	elapsed := now.Sub(c.seen).Nanoseconds()
 	at := c.at + elapsed
 	bound := elapsed / slewDivisor
+	if plant.On(plant.WallClock) {
+		bound = math.MaxInt64
+	}
 	at += min(max(median.UnixNano()-at, -bound), bound)
 	c.newest = max(at, c.newest)
 	c.at, c.seen, c.stamped = c.newest, now, c.newest

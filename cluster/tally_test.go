@@ -297,7 +297,7 @@ func (m *model) check() bool {
 
 // TestNoLeaseAfterDeath runs the model through random schedules.
 func TestNoLeaseAfterDeath(t *testing.T) {
-	runs := 60
+	runs := 40
 	if testing.Short() {
 		runs = 15
 	}
