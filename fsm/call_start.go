@@ -6,18 +6,14 @@ import (
 	"tandem/billing"
 )
 
-// TriesPerOwner is how many numbers an owner of a call has for its tries of each
-// candidate.
-const TriesPerOwner = maxAddrs
-
 // startCall opens a call, or refuses it. A call that is known already, from a
-// retransmission that another node saw, is answered as it was at first.
+// retransmission that another node saw, is answered as it was at first, with its
+// present epoch.
 //
-// So the heir of a call that was never heard to ring asks for its plan: with a
-// StartCall of the same id, or by reading the record. It cancels, by their names,
-// what the owners before it may have dialled, and dials anew from Plan.FirstTry
-// on: names that no former owner has used, so that a late answer to one of
-// theirs is told apart (ARCHITECTURE.md, rule 5).
+// So the heir of a call that was never heard to ring goes on: it reads the plan in
+// the record, or gets it by a StartCall of the same id, and runs it again. Legs
+// have the same names on every node: an INVITE that is out is only repeated
+// (ARCHITECTURE.md, rule 5).
 func (s *State) startCall(cmd *Command, b *StartCall) Result {
 	if c := s.calls.get(b.Call); c != nil {
 		return Result{Code: CallExists, Plan: c.plan(), Grant: c.grant(c.Granted)}
@@ -112,17 +108,11 @@ func (c *Call) gateway() string { return c.candidate().Gateway }
 
 func (c *Call) candidate() *Candidate { return &c.Candidates[c.Candidate] }
 
-// plan returns the plan that StartCall gave, for the present owner. When the
-// numbers of tries are used up, nobody may dial any more.
+// plan returns the plan that StartCall gave, for the present owner.
 func (c *Call) plan() *Plan {
-	first, candidates := (c.Epoch-1)*TriesPerOwner, c.Candidates
-	if c.Epoch > 1<<8/TriesPerOwner {
-		first, candidates = 0, nil
-	}
 	return &Plan{
-		FirstTry: uint8(first),
-		Call:     c.ID, Epoch: c.Epoch, Ingress: c.Ingress, Account: c.Account, Caller: c.Caller, Callee: c.Callee,
-		Candidates: candidates, Skipped: c.Skipped, MaxDuration: c.MaxLength,
+		Call: c.ID, Epoch: c.Epoch, Ingress: c.Ingress, Account: c.Account, Caller: c.Caller, Callee: c.Callee,
+		Candidates: c.Candidates, Skipped: c.Skipped, MaxDuration: c.MaxLength,
 		Media: c.MediaMode, Source: c.Policy, NAT: c.NAT, Profile: c.Profile,
 	}
 }

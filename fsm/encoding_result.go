@@ -36,7 +36,6 @@ func (p *Plan) fields(c *wire.Codec) {
 	wire.Enum(c, &p.Source, SourceAny)
 	c.Bool(&p.NAT)
 	p.Profile.fields(c)
-	c.U8(&p.FirstTry)
 }
 
 func (d *Candidate) fields(c *wire.Codec) {

@@ -87,10 +87,6 @@ type Plan struct {
 	Source      SourcePolicy // of the ingress
 	NAT         bool
 	Profile     Profile // of the ingress
-	// FirstTry is the first number of a try that no former owner of the call can
-	// have used; an owner numbers its tries of a candidate up to TriesPerOwner-1
-	// above it.
-	FirstTry uint8
 }
 
 // Candidate is one routing gateway to try.

@@ -286,8 +286,8 @@ func (p *story) result(r *fsm.Result) string {
 	}
 	b.WriteString("\n")
 	if r.Plan != nil {
-		if r.Plan.FirstTry != 0 {
-			fmt.Fprintf(&b, "  tries from %d\n", r.Plan.FirstTry)
+		if r.Plan.Epoch > 1 {
+			fmt.Fprintf(&b, "  for the owner of epoch %d\n", r.Plan.Epoch)
 		}
 		for i, c := range r.Plan.Candidates {
 			if c.Contact != "" {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"log/slog"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -172,7 +173,7 @@ func (c *Call) number(candidate int) (int, bool) {
 			next = max(next, int(t.number)+1)
 		}
 	}
-	return next, next < fsm.TriesPerOwner && len(c.tries) < maxTries
+	return next, next <= math.MaxUint8 && len(c.tries) < maxTries
 }
 
 func (c *Call) inviteTo(t *try, candidate *fsm.Candidate, addr netip.AddrPort) (*sip.Request, error) {
