@@ -26,10 +26,15 @@ func (n *Node) openCalls() error {
 	if n.outbox, err = outbox.Open(cfg); err != nil {
 		return err
 	}
+	if n.gateways, err = newGateways(n); err != nil {
+		return err
+	}
 	n.calls, err = call.New(call.Config{
 		Node: n.id, Key: derive(n.opts.Secret, "identifiers"),
 		Proposer: n.proposer, Outbox: box{n.outbox.Put}, Records: n,
 		Serving: n.Serving, Refused: n.refused, Confirm: n.confirmer.Confirm, StandIn: n.standIn,
+		Down: n.gateways.check.Down, PeerDown: n.gateways.check.PeerDown, Resolve: n.gateways.resolve,
+		Belongs: n.gateways.belongs, Params: n.gateways.params.Load,
 		Backoff: n.backoff, SpareDead: n.spareDead,
 		Hold: n.opts.SIP.Hold, MaxCalls: n.opts.SIP.MaxCalls, Logger: n.log,
 	})

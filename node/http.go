@@ -43,6 +43,9 @@ func (n *Node) sources() metrics.Sources {
 		SIP: n.lines.sip, Media: n.lines.media,
 	}
 	s.Broken = n.replica.broken.Load
+	if n.gateways != nil {
+		s.Health = n.gateways.check
+	}
 	if n.outbox != nil {
 		s.Outbox = n.outbox
 	}

@@ -89,7 +89,7 @@ func (n *Node) joinLine(l *line, packet net.PacketConn, public string) error {
 	}
 	l.endpoint, err = sip.New(sip.Config{
 		Packet: packet, Listener: l.streams, Dial: l.streams.Dial, Public: public,
-		Handler: &admission{n: n, line: l, next: l.served}, Gate: l.gate, Permit: n.permit,
+		Handler: &admission{n: n, line: l, next: l.served}, Gate: l.gate, Permit: n.permit, Supported: call.Extensions(),
 		Trace: n.record(at), Logger: n.log,
 	})
 	if err != nil {

@@ -35,6 +35,7 @@ import (
 	"tandem/node/call"
 	"tandem/node/cdr"
 	"tandem/node/guard"
+	"tandem/node/health"
 	"tandem/node/trace"
 )
 
@@ -59,6 +60,8 @@ type Options struct {
 	// Addresses are this node's own. It serves others' as well, when those nodes do
 	// not.
 	Addresses []Address
+	// Names resolves the host names of gateways; nil: they are not resolved.
+	Names health.Lookup
 	// Moving says how addresses come to this host; the node fills in Leased, Alarm
 	// and Logger.
 	Moving address.Config
@@ -128,7 +131,10 @@ type Node struct {
 	calls    *call.Control
 	ring     *trace.Ring
 	lines    *lines
-	movers   func(kind string) (address.Mover, error)
+	gateways *gateways
+
+	refreshing sync.Mutex // one refreshGuard at a time: the last one has the newest state
+	movers     func(kind string) (address.Mover, error)
 
 	confirmer *confirmer
 	figures   figures
@@ -229,6 +235,10 @@ func (n *Node) Run(ctx context.Context) error {
 	edge.run("confirmation", n.confirmer.run)
 	if n.calls != nil {
 		edge.run("calls", n.calls.Run)
+		edge.run("gateway checks", n.gateways.check.Run)
+		if n.gateways.names != nil {
+			edge.run("gateway names", n.gateways.names.Run)
+		}
 		edge.run("comparison", n.compare)
 		edge.run("outbox", n.outbox.Run)
 		edge.run("proof of life", n.beat)

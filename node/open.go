@@ -26,6 +26,7 @@ import (
 	"tandem/media"
 	"tandem/node/cdr"
 	"tandem/node/config"
+	"tandem/node/health"
 )
 
 // The files of a data directory, made by "tandem init".
@@ -40,6 +41,9 @@ const (
 	fileOutbox     = "outbox.db"
 	dirCDRs        = "cdr"
 )
+
+// resolvConf names the host's name servers.
+const resolvConf = "/etc/resolv.conf"
 
 // Identity is what cluster.json says.
 type Identity struct {
@@ -136,6 +140,11 @@ func (o *opening) options(version string, fatal func(error)) (Options, error) {
 	opts.Outbox.Store = queue
 	if opts.CDRs, err = cdr.Open(o.path(dirCDRs), o.log); err != nil {
 		return Options{}, err
+	}
+	if dns, err := health.NewDNS(resolvConf); err != nil {
+		o.log.Warn("host names of gateways are not resolved", "err", err)
+	} else {
+		opts.Names = dns
 	}
 	if opts.HTTP, err = o.http(creds); err != nil {
 		return Options{}, err

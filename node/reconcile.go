@@ -208,27 +208,30 @@ func (r *replica) install(built *fsm.Rates) {
 
 // refreshGuard rebuilds the local view that refuses unknown sources.
 func (n *Node) refreshGuard() {
+	n.refreshing.Lock()
+	defer n.refreshing.Unlock()
 	view := guard.View{Trusted: slices.Clone(n.opts.Trusted)}
+	var params fsm.Params
+	var mappings []fsm.MappingGateway
+	var routings []fsm.RoutingGateway
 	n.replica.View(func(s *fsm.State) {
-		params := s.Params()
+		params = s.Params()
 		view.AnswerAll = params.ReplyUnknown
 		for _, p := range params.TrustedNetworks {
 			view.Trusted = append(view.Trusted, netipPrefix(p))
 		}
-		for _, g := range everything(s.MappingGateways, gatewayID) {
+		mappings, routings = everything(s.MappingGateways, gatewayID), everything(s.RoutingGateways, routeID)
+		for _, g := range mappings {
 			in := guard.Ingress{ID: g.ID, CPS: g.MaxCPS}
 			for _, p := range g.Addrs {
 				in.From = append(in.From, netipPrefix(p))
 			}
 			view.Ingress = append(view.Ingress, in)
 		}
-		for _, g := range everything(s.RoutingGateways, routeID) {
-			for _, a := range g.Addrs {
-				ip := addrPort(a).Addr()
-				view.Peers = append(view.Peers, netip.PrefixFrom(ip, ip.BitLen()))
-			}
-		}
 	})
+	if n.gateways != nil {
+		view.Peers = n.gateways.configure(mappings, routings, params)
+	}
 	n.guard.Configure(view, time.Now())
 }
 

@@ -55,8 +55,9 @@ type Target struct {
 	Check   netip.AddrPort   // OPTIONS go here instead; zero: to all the others
 }
 
-// Probe sends an OPTIONS request and calls done once with the final status, or 408
-// when nothing came. It must not block.
+// Probe sends an OPTIONS request and calls done once with the final status, with
+// 408 when nothing came, or with 0 when nothing could be sent, which says nothing
+// about the peer. It must not block.
 type Probe func(to Peer, done func(status int))
 
 // Config is what a checker works with; Probe is required.
@@ -69,7 +70,7 @@ type Config struct {
 
 // Stats are the counters of a checker since the start of the process.
 type Stats struct {
-	Checks atomic.Uint64 // OPTIONS sent
+	Checks atomic.Uint64 // OPTIONS sent, and answered or given up
 	Misses atomic.Uint64 // of them without a good answer
 	Falls  atomic.Uint64 // addresses that went out
 	Rises  atomic.Uint64 // and that came back
@@ -212,7 +213,6 @@ func (c *Checker) Run(ctx context.Context) error {
 			return nil
 		case now := <-t.C:
 			for _, p := range c.due(now) {
-				c.stats.Checks.Add(1)
 				c.cfg.Probe(p, func(status int) { c.heard(p, status) })
 			}
 		}
@@ -238,6 +238,9 @@ func (c *Checker) due(now time.Time) []Peer {
 // somebody is there (404, 405 and 501 too).
 func (c *Checker) heard(p Peer, status int) {
 	alive := status != 408 && status != 503
+	if status != 0 {
+		c.stats.Checks.Add(1)
+	}
 	if !alive {
 		c.stats.Misses.Add(1)
 	}
@@ -249,9 +252,11 @@ func (c *Checker) heard(p Peer, status int) {
 	}
 	s.asked = false
 	pause := c.period
-	if alive {
+	switch {
+	case status == 0:
+	case alive:
 		s.missed = 0
-	} else {
+	default:
 		s.missed++
 		pause = minPeriod // the sooner it is known, and known to be back
 	}

@@ -59,7 +59,10 @@ type ResolverConfig struct {
 	Lookup Lookup
 	// IPv4 and IPv6 say which addresses this node can reach; both false: all.
 	IPv4, IPv6 bool
-	Logger     *slog.Logger // nil discards
+	// Changed is told that a name has other addresses. It may call Configure. nil:
+	// nobody is told.
+	Changed func()
+	Logger  *slog.Logger // nil discards
 }
 
 // Host is a name to be kept resolved: "telco.example" finds its SRV records first,
@@ -191,25 +194,35 @@ func (r *Resolver) look(ctx context.Context, h Host) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
 	servers, ttl, err := r.ask(ctx, h)
+	if r.keep(h, servers, ttl, err) && r.cfg.Changed != nil {
+		r.cfg.Changed()
+	}
+}
+
+// keep takes the answer and reports whether the name has other addresses now.
+func (r *Resolver) keep(h Host, servers []server, ttl time.Duration, err error) (changed bool) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.names[h]
 	if a == nil {
-		return
+		return false
 	}
 	if err == nil && len(servers) > 0 {
+		changed = !slices.Equal(a.servers, servers)
 		a.servers, a.good, a.expires = servers, now, now.Add(min(max(ttl, minTTL), maxTTL))
-		return
+		return changed
 	}
 	a.expires = now.Add(negativeTTL)
 	if !errors.Is(err, ErrNoName) {
 		a.expires = now.Add(minTTL)
 	}
 	if errors.Is(err, ErrNoName) || now.Sub(a.good) > staleTTL {
+		changed = len(a.servers) > 0
 		a.servers = nil
 	}
 	r.cfg.Logger.Warn("gateway's name is not resolved", "host", h.Name, "via", h.Via, "err", err)
+	return changed
 }
 
 // ask finds the servers of a name (RFC 3263 section 4.2): SRV where the name has

@@ -1,6 +1,9 @@
 package metrics
 
-import "tandem/node/call"
+import (
+	"tandem/node/call"
+	"tandem/node/health"
+)
 
 // result names the counters that say what became of a call, event those of
 // things that happened to calls on the way. Each counter is one of the two.
@@ -64,6 +67,18 @@ func event(c call.Counter) string {
 		return "adopted"
 	case call.Reaped:
 		return "reaped"
+	case call.Spared:
+		return "spared"
+	case call.Displaced:
+		return "displaced"
+	case call.Orphaned:
+		return "orphaned"
+	case call.Refreshes:
+		return "session-refresh"
+	case call.SessionTimeouts:
+		return "session-timeout"
+	case call.Strangers:
+		return "stranger"
 	case call.Glares:
 		return "glare"
 	case call.AckTimeouts:
@@ -88,4 +103,14 @@ func (s *scrape) calls(c *call.Control) {
 			s.add(CallEventsTotal, n, name)
 		}
 	}
+}
+
+// checks are those of gateways by OPTIONS.
+func (s *scrape) checks(h *health.Checker) {
+	if h == nil {
+		return
+	}
+	missed := h.Stats().Misses.Load()
+	s.add(GatewayChecksTotal, float64(h.Stats().Checks.Load()-min(missed, h.Stats().Checks.Load())), "answered")
+	s.add(GatewayChecksTotal, float64(missed), "missed")
 }

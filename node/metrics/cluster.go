@@ -51,6 +51,13 @@ func (s *scrape) state(from interface{ View(func(*fsm.State)) }) {
 			up = 0
 		}
 		s.add(GatewayUp, up, g.ID)
+		if s.from.Health != nil {
+			answers := 1.0
+			if s.from.Health.Down(g.ID) {
+				answers = 0
+			}
+			s.add(GatewayAnswers, answers, g.ID)
+		}
 	}
 	if s.from.CDRs == nil {
 		return

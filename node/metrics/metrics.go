@@ -24,6 +24,7 @@ import (
 	"tandem/node/call"
 	"tandem/node/cdr"
 	"tandem/node/guard"
+	"tandem/node/health"
 	"tandem/sip"
 )
 
@@ -34,6 +35,7 @@ type Sources struct {
 	State   interface{ View(func(*fsm.State)) }
 	Calls   *call.Control
 	Guard   *guard.Guard
+	Health  *health.Checker // nil: a witness has none
 	CDRs    *cdr.Store
 	SIP     func() []*sip.Stats    // of each service address
 	Media   func() []media.Totals  // of each service address
@@ -84,6 +86,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s.add(BuildInfo, 1, c.from.Version, runtime.Version())
 	if c.from.Calls != nil {
 		s.calls(c.from.Calls)
+		s.checks(c.from.Health)
 	}
 	if c.from.Guard != nil {
 		for reason, n := range c.from.Guard.Totals() {

@@ -55,6 +55,11 @@ const (
 	// GatewayUp is 0 while a routing gateway is disabled or out of service by its
 	// own wish, else 1.
 	GatewayUp = "tandem_gateway_up"
+	// GatewayAnswers is 0 while a routing gateway does not answer OPTIONS from this
+	// node at any of its addresses, else 1.
+	GatewayAnswers = "tandem_gateway_answers"
+	// GatewayChecksTotal counts OPTIONS to gateways, by result.
+	GatewayChecksTotal = "tandem_gateway_checks_total"
 
 	// StateRecords is the records of the state machine, by kind.
 	StateRecords = "tandem_state_records"
@@ -157,6 +162,8 @@ func all() []metric {
 
 		{GatewayChannels, "Live calls of a gateway over the whole cluster.", gauge, []string{"gateway", "role"}},
 		{GatewayUp, "0 while a routing gateway is disabled or out of service by its own wish.", gauge, []string{"gateway"}},
+		{GatewayAnswers, "0 while a routing gateway does not answer OPTIONS from this node.", gauge, []string{"gateway"}},
+		{GatewayChecksTotal, "OPTIONS sent to gateways.", counter, []string{"result"}},
 
 		{StateRecords, "Records of the state machine.", gauge, []string{"kind"}},
 		{StateIndex, "Log index of the state.", gauge, nil},
