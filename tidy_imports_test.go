@@ -21,20 +21,21 @@ var folders = []string{
 // below itself; the row with the longest matching path binds. ARCHITECTURE.md
 // gives a reason for each row.
 var imports = map[string][]string{
-	"billing":    {},
-	"fsm":        {"billing"},
-	"fsm/wire":   {},
-	"fsm/number": {"billing", "fsm/wire"},
-	"fsm/route":  {"billing", "fsm/wire", "fsm/number"},
-	"fsm/fraud":  {"billing", "fsm/wire"},
-	"media":      {},
-	"sip":        {},
-	"cluster":    {"fsm", "fsm/wire"},
-	"node":       {"fsm", "fsm/wire", "fsm/number", "billing", "sip", "media", "cluster", "chaos"},
-	"chaos":      {"fsm", "billing"},
-	"chaos/sim":  {"chaos", "node", "cluster", "sip"},
-	"chaos/live": {"chaos"},
-	"cmd":        {"node", "chaos", "chaos/live", "fsm", "billing"},
+	"billing":     {},
+	"fsm":         {"billing", "chaos/plant"},
+	"fsm/wire":    {},
+	"fsm/number":  {"billing", "fsm/wire"},
+	"fsm/route":   {"billing", "fsm/wire", "fsm/number"},
+	"fsm/fraud":   {"billing", "fsm/wire"},
+	"media":       {},
+	"sip":         {},
+	"cluster":     {"fsm", "fsm/wire", "chaos/plant"},
+	"node":        {"fsm", "fsm/wire", "fsm/number", "billing", "sip", "media", "cluster", "chaos", "chaos/plant"},
+	"chaos":       {"fsm", "billing"},
+	"chaos/plant": {},
+	"chaos/sim":   {"chaos", "node", "cluster", "sip"},
+	"chaos/live":  {"chaos"},
+	"cmd":         {"node", "chaos", "chaos/live", "fsm", "billing"},
 }
 
 // homes says where a library may be imported; the longest matching path binds.
@@ -42,6 +43,7 @@ var homes = map[string][]string{
 	"":                                {"node", "cmd"},
 	"github.com/pion":                 {"media"},
 	"github.com/emiago/sipgo":         {"sip"},
+	"github.com/icholy/digest":        {"sip"},
 	"github.com/hashicorp/raft":       {"cluster", "chaos/sim"}, // chaos/sim: the disk is raft's stores
 	"github.com/hashicorp/go-hclog":   {"cluster"},              // raft's logger is one
 	"github.com/hashicorp/memberlist": {"cluster"},
