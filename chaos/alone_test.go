@@ -111,7 +111,7 @@ func (a *alone) from(n fsm.NodeID, body fsm.Body) fsm.Result {
 // commit applies one command on both replicas and holds the answer against the
 // model.
 func (a *alone) commit(cmd fsm.Command) fsm.Result {
-	before := a.look(cmd.Body)
+	before, doomed := a.look(cmd.Body), a.doomed(cmd.Body)
 	a.index++
 	a.at += fsm.Time(a.dice.IntN(200_000))
 	entry := fsm.Entry{At: a.at, Commands: []fsm.Command{cmd}}
@@ -125,6 +125,11 @@ func (a *alone) commit(cmd fsm.Command) fsm.Result {
 	}
 	a.repeated(cmd, r)
 	a.fenced(cmd, before, r)
+	if down, ok := cmd.Body.(*fsm.NodeDown); ok && doomed {
+		if m, _ := a.state.Member(down.Node); !m.Up {
+			a.bad("%s was declared dead without proof: %+v", down.Node, down)
+		}
+	}
 	a.keep(applied)
 	a.owners()
 	if a.sent = append(a.sent, cmd); len(a.sent) > 15 {
@@ -176,6 +181,23 @@ func (a *alone) look(body fsm.Body) (c fsm.Call) {
 		c, _ = a.state.Call(b.Call)
 	}
 	return c
+}
+
+// doomed says whether a command declares a node dead that lives, without proof:
+// nobody has seen its process end, and fewer than a majority pledge.
+func (a *alone) doomed(body fsm.Body) bool {
+	down, ok := body.(*fsm.NodeDown)
+	if !ok || down.Exited {
+		return false
+	}
+	from := map[fsm.NodeID]bool{}
+	for _, p := range down.Pledges {
+		if m, ok := a.state.Member(p.Node); ok && m.Up && m.Incarnation == p.Incarnation && p.Node != down.Node {
+			from[p.Node] = true
+		}
+	}
+	m, ok := a.state.Member(down.Node)
+	return ok && m.Up && m.Incarnation == down.Incarnation && len(from) < 2
 }
 
 // fenced: who does not own a call decides nothing about it.

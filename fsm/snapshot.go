@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io"
 
+	"tandem/chaos/plant"
 	"tandem/fsm/wire"
 )
 
@@ -180,6 +181,9 @@ func Restore(r io.Reader) (*State, error) {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
 	s.rehash()
+	if plant.On(plant.TwiceCDR) && s.head.CDRs > 0 {
+		s.head.CDRs--
+	}
 	return s, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"tandem/chaos/plant"
 )
 
 const (
@@ -83,7 +85,7 @@ func (s *State) admit(cmd *Command) (Result, verdict) {
 	if o.Seq-m.Low >= maxResults {
 		return refuse(Full, fmt.Sprintf("sequence %d is %d above the lowest unanswered one", o.Seq, o.Seq-m.Low)), refused
 	}
-	if r := s.results.get(resultKey{o.Node, o.Seq}); r != nil {
+	if r := s.results.get(resultKey{o.Node, o.Seq}); r != nil && !plant.On(plant.DoubleApply) {
 		return *r, answered
 	}
 	if cmd.Deadline != 0 && s.now > cmd.Deadline && !fact {
@@ -102,7 +104,7 @@ func (s *State) forget(m *Member, low uint64) {
 
 // keyed applies a command under its administrative key, if it has one.
 func (s *State) keyed(cmd *Command) Result {
-	if cmd.Key == "" {
+	if cmd.Key == "" || plant.On(plant.DoubleApply) {
 		return s.body(cmd)
 	}
 	hash := s.hasher.body(cmd)
