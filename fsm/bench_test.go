@@ -148,3 +148,45 @@ func BenchmarkPage(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkNodeDown moves 10,000 calls of a dead node, of 200,000 that there are.
+func BenchmarkNodeDown(b *testing.B) {
+	s, e := large(b, 1000, 1000, 50)
+	index := s.Index()
+	apply := func(node fsm.NodeID, bodies ...fsm.Body) []fsm.Event {
+		index++
+		e.Commands = e.Commands[:0:0]
+		for _, body := range bodies {
+			e.Commands = append(e.Commands, fsm.Command{Body: body, Origin: fsm.Origin{Node: node, Incarnation: 1}})
+		}
+		out := s.Apply(index, *e)
+		for _, r := range out.Results {
+			if r.Code != fsm.OK {
+				b.Fatalf("%s: %s", r.Code, r.Detail)
+			}
+		}
+		return out.Events
+	}
+	up := &fsm.NodeUp{Node: "n2", Level: 1, Incarnation: 1, Addresses: []fsm.ServiceAddress{{IP: "10.0.0.2"}}}
+	apply("n2", up)
+	for i := range 200_000 {
+		node, line := fsm.NodeID("n1"), ""
+		if i%20 == 0 {
+			node, line = "n2", "10.0.0.2"
+		}
+		apply(node, &fsm.StartCall{
+			Call: fsm.CallID{byte(i), byte(i >> 8), byte(i >> 16)}, Source: fsm.Addr{IP: ip(i % 1000), Port: 5060},
+			Caller: "442079460001", Callee: fmt.Sprintf("4%06d12345", i%1000), Line: line,
+		})
+	}
+	for b.Loop() {
+		if n := len(apply("n1", &fsm.NodeDown{Node: "n2", Incarnation: up.Incarnation, Exited: true})); n != 10_002 {
+			b.Fatalf("%d events", n)
+		}
+		b.StopTimer() // n2 returns and gets them back
+		up = &fsm.NodeUp{Node: "n2", Level: 1, Incarnation: up.Incarnation + 1, Addresses: up.Addresses}
+		apply("n2", up)
+		apply("n1", &fsm.HandOver{IP: "10.0.0.2", To: "n2"})
+		b.StartTimer()
+	}
+}
