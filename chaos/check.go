@@ -264,7 +264,7 @@ func checkCharge(f *Final, c fsm.CDR, charged, paid billing.Amount, bad report) 
 		}
 		return
 	}
-	fee, cost := c.Rate.Cost(c.Duration), c.CostRate.Cost(c.Duration)
+	fee, cost := c.Cover().Cost(c.Duration), c.CostRate.Cost(c.Duration)
 	if c.Fee > fee || c.OverGrant == 0 && c.Fee != fee {
 		bad("%s: CDR %d has fee %v, %v at its rate cost %v", f.Node, c.Seq, c.Fee, c.Duration, fee)
 	}

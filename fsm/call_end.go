@@ -70,7 +70,7 @@ func (s *State) finish(c *Call, e ending) (cdr uint64, fee billing.Amount) {
 		s.release(a, c.Hold)
 	}
 	a.Live--
-	covered, _ := c.cover().Split(r.Duration) // nothing of a call that was not answered
+	covered, _ := c.Cover().Split(r.Duration) // nothing of a call that was not answered
 	s.settlePrepaid(c, covered, &r)
 	if c.Answered != 0 {
 		s.settle(c, a, &r)
@@ -106,7 +106,7 @@ func (s *State) finish(c *Call, e ending) (cdr uint64, fee billing.Amount) {
 // what a longer call costs is the loss of the house. The vendor is owed what its
 // own rate says about the whole call.
 func (s *State) settle(c *Call, a *Account, r *CDR) {
-	cover := c.cover()
+	cover := c.Cover()
 	cost := cover.Cost(r.Duration)
 	r.Fee = min(cost, c.Hold)
 	r.OverGrant = max(r.Duration-c.Granted, 0)
@@ -220,7 +220,7 @@ func (s *State) amend(b *EndCall, was *CDR, at Time) {
 	}
 	r.Ended, r.EndedBy, r.Reason, r.Estimated = at, b.By, b.Reason, false
 	r.Duration = at.Sub(r.Answered)
-	cover := was.cover()
+	cover := was.Cover()
 	r.Billed = cover.Billed(min(r.Duration, was.Duration-was.OverGrant))
 	r.OverGrant = max(was.OverGrant-(was.Duration-r.Duration), 0)
 	r.ChargeSeq, r.CostSeq = 0, 0

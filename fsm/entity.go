@@ -259,6 +259,7 @@ const (
 	TransferCost   // cost -> vendor
 	TransferLoss
 	TransferAmendment // an earlier fact arrived after the first EndCall
+	TransferUse       // seconds of a package that a call has talked
 	TransferPackage   // its price, and the issue of its seconds
 	TransferLapse     // seconds that were not used in time
 )

@@ -51,7 +51,7 @@ func (k TransferKind) String() string {
 	names := [...]string{
 		0: "none", TransferPayment: "payment", TransferAdjustment: "adjustment", TransferCharge: "charge",
 		TransferCost: "cost", TransferLoss: "loss", TransferAmendment: "amendment",
-		TransferPackage: "package", TransferLapse: "lapse",
+		TransferUse: "use", TransferPackage: "package", TransferLapse: "lapse",
 	}
 	return named(names[:], int(k))
 }

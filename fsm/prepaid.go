@@ -129,11 +129,11 @@ func total(parts []Prepaid) (sum time.Duration) {
 	return sum
 }
 
-// cover is how a call is paid for.
-func (c *Call) cover() billing.Cover { return billing.Cover{Prepaid: c.prepaid(), Rate: c.Rate} }
+// Cover is how a call is paid for.
+func (c *Call) Cover() billing.Cover { return billing.Cover{Prepaid: c.prepaid(), Rate: c.Rate} }
 
-// cover is how the call of a CDR was paid for, up to the length that it has.
-func (r *CDR) cover() billing.Cover { return billing.Cover{Prepaid: total(r.Prepaid), Rate: r.Rate} }
+// Cover is how the call of a CDR was paid for, up to the length that it has.
+func (r *CDR) Cover() billing.Cover { return billing.Cover{Prepaid: total(r.Prepaid), Rate: r.Rate} }
 
 // settlePrepaid frees what a call holds of packages, and takes from them what it
 // has talked of that: the first seconds first.
@@ -143,7 +143,7 @@ func (s *State) settlePrepaid(c *Call, talked time.Duration, r *CDR) {
 		s.reserve(p, -part.Time)
 		if take := min(part.Time, talked); take > 0 {
 			talked -= take
-			used := p.seconds(TransferCharge, billing.AmountOf(take))
+			used := p.seconds(TransferUse, billing.AmountOf(take))
 			used.Credit, used.Call, used.CDR = houseUsed, c.ID, r.Seq
 			if _, err := s.transfer(used, &p.Balance, s.house(houseUsed, used.Currency)); err != nil {
 				panic("fsm: what was held can be taken: " + err.Error())

@@ -247,11 +247,29 @@ func (x *exchange) reading(name string, s *fsm.State) chaos.Reading {
 			kind = "vendor:"
 		}
 		r.Accounts = append(r.Accounts, chaos.Account{Name: kind + a.ID, Currency: a.Currency, Balance: a.Balance})
+		r.Accounts = append(r.Accounts, purchases(s, a.ID)...)
 	}
 	for _, h := range s.Houses() {
 		r.Accounts = append(r.Accounts, chaos.Account{Name: h.Name, Currency: h.Currency, Balance: billing.Balance{Funds: h.Amount, Overdraft: true}})
 	}
 	return r
+}
+
+// purchases returns what an account has of packages, by package.
+func purchases(s *fsm.State, account string) []chaos.Account {
+	var out []chaos.Account
+	at := map[string]int{}
+	for _, p := range s.Purchases(account) {
+		unit := fsm.PackageUnit(p.Package)
+		i, ok := at[unit]
+		if !ok {
+			i, at[unit] = len(out), len(out)
+			out = append(out, chaos.Account{Name: "client:" + account, Currency: unit})
+		}
+		out[i].Balance.Funds += p.Balance.Funds
+		out[i].Balance.Held += p.Balance.Held
+	}
+	return out
 }
 
 // finish reads everything from every node, stops them and checks the history.

@@ -144,11 +144,11 @@ func showCall(c *fsm.Call, at fsm.Time) client.Call {
 		Ingress: c.Ingress, Egress: egress(c), Caller: c.Caller, Callee: c.Callee, RawCaller: c.RawCaller, RawCallee: c.RawCallee,
 		Source: c.Source.String(), SIPCallID: c.SIPCallID, Codec: c.Codec, Started: timeOf(c.Started), Ringing: timeOf(c.Ringing),
 		Answered: timeOf(c.Answered), Currency: c.Currency, Price: c.Rate.Price, Prefix: c.RatePrefix, Area: c.Area, Held: c.Hold,
-		Granted: client.Seconds(c.Granted), Last: c.LastGrant, Silent: c.Flags&fsm.FlagSilent != 0, Owners: showOwners(c.Owners),
+		Granted: client.Seconds(c.Granted), Packages: showPrepaid(c.Prepaid), Last: c.LastGrant, Silent: c.Flags&fsm.FlagSilent != 0, Owners: showOwners(c.Owners),
 	}
 	if c.Answered != 0 {
 		talk := max(at.Sub(c.Answered), 0)
-		out.Duration, out.Cost = client.Seconds(talk), min(c.Rate.Cost(talk), c.Hold)
+		out.Duration, out.Cost = client.Seconds(talk), min(c.Cover().Cost(talk), c.Hold)
 	}
 	return out
 }

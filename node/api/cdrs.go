@@ -108,7 +108,7 @@ func showCDR(r *fsm.CDR) client.CDR {
 		Reason: r.Reason.String(), SIPStatus: r.SIPStatus, Q850: r.Q850, Codec: r.Codec, MediaA: showMedia(r.MediaA), MediaB: showMedia(r.MediaB),
 		Currency: r.Currency, CostCurrency: r.CostCurrency, Fee: r.Fee, Cost: r.Cost, Held: r.Held, OverGrant: client.Seconds(r.OverGrant),
 		Estimated: r.Estimated, Aggregate: r.Aggregate, Attempts: showAttempts(r.Attempts), Owners: showOwners(r.Owners), Node: string(r.Node),
-		Detail: r.Detail, ChargeSeq: r.ChargeSeq, CostSeq: r.CostSeq,
+		Packages: showPrepaid(r.Prepaid), Detail: r.Detail, ChargeSeq: r.ChargeSeq, CostSeq: r.CostSeq,
 	}
 	if r.EndedBy != 0 {
 		out.EndedBy = r.EndedBy.String()
@@ -120,7 +120,8 @@ func showCDR(r *fsm.CDR) client.CDR {
 		out.CostRate = showCallRate("", r.CostVersion, r.CostPrefix, "", r.CostRate)
 	}
 	if r.Answered != 0 && out.Rate != nil {
-		out.Rate.Unrounded = r.Rate.Unrounded(r.Duration - r.OverGrant)
+		_, rest := r.Cover().Split(r.Duration - r.OverGrant)
+		out.Rate.Unrounded = r.Rate.Unrounded(rest)
 	}
 	return out
 }

@@ -176,7 +176,13 @@ func Charged(r client.CDR) error {
 	}{{"fee", r.Rate, r.Fee}, {"cost", r.CostRate, r.Cost}} {
 		var want billing.Amount
 		if side.rate != nil {
-			want = rateOf(side.rate).Cost(r.Duration.Duration())
+			cover := billing.Cover{Rate: rateOf(side.rate)}
+			if side.name == "fee" {
+				for _, p := range r.Packages {
+					cover.Prepaid += p.Time.Duration()
+				}
+			}
+			want = cover.Cost(r.Duration.Duration())
 		}
 		if side.got != want {
 			return fmt.Errorf("CDR %d: %s is %s for %v, want %s", r.Seq, side.name, side.got, r.Duration, want)

@@ -86,11 +86,11 @@ type Transfer struct {
 	Seq      uint64         `json:"seq" doc:"Dense over the cluster"`
 	At       Time           `json:"at"`
 	Index    uint64         `json:"index"`
-	Kind     string         `json:"kind" enum:"payment,adjustment,charge,cost,loss,amendment"`
+	Kind     string         `json:"kind" enum:"payment,adjustment,charge,cost,loss,amendment,use,package,lapse"`
 	Debit    string         `json:"debit" doc:"Ledger account that pays" example:"client:acme"`
 	Credit   string         `json:"credit" doc:"Ledger account that receives" example:"house:revenue"`
 	Amount   billing.Amount `json:"amount"`
-	Currency string         `json:"currency"`
+	Currency string         `json:"currency" doc:"Of money; sec:ID: seconds of a package, 1.00 is a second"`
 	Call     string         `json:"call,omitempty"`
 	CDR      uint64         `json:"cdr,omitempty"`
 	Memo     string         `json:"memo,omitempty"`

@@ -35,6 +35,7 @@ type Call struct {
 	Cost      billing.Amount `json:"cost" doc:"So far"`
 	Held      billing.Amount `json:"held"`
 	Granted   Seconds        `json:"granted" doc:"Talk time that is paid for"`
+	Packages  []PackageUse   `json:"packages,omitempty" nullable:"false" doc:"Talk of packages that it holds: the beginning of what is granted"`
 	Last      bool           `json:"last,omitempty" doc:"The held money was the account's last"`
 	Silent    bool           `json:"silent,omitempty" doc:"No RTP arrives"`
 	Owners    []Owner        `json:"owners,omitempty" nullable:"false"`
@@ -150,6 +151,7 @@ type CDR struct {
 	CostRate     *CallRate      `json:"cost_rate,omitempty"`
 	Currency     string         `json:"currency,omitempty"`
 	CostCurrency string         `json:"cost_currency,omitempty"`
+	Packages     []PackageUse   `json:"packages,omitempty" nullable:"false" doc:"Talk that packages paid for; the fee is for the rest"`
 	Fee          billing.Amount `json:"fee"`
 	Cost         billing.Amount `json:"cost" doc:"What the vendor is paid"`
 	Held         billing.Amount `json:"held" doc:"At the end"`
