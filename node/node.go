@@ -133,7 +133,8 @@ type Node struct {
 	lines    *lines
 	gateways *gateways
 
-	refreshing sync.Mutex // one refreshGuard at a time: the last one has the newest state
+	leaderless atomic.Bool // no leader is known: a UDP caller hears nothing yet
+	refreshing sync.Mutex  // one refreshGuard at a time: the last one has the newest state
 	movers     func(kind string) (address.Mover, error)
 
 	confirmer *confirmer
@@ -276,6 +277,8 @@ func (n *Node) upToDate(ctx context.Context) error {
 // notice logs what the cluster reports.
 func (n *Node) notice(e cluster.Event) {
 	switch e.Kind {
+	case cluster.EventLeader:
+		n.leaderless.Store(e.Node == "")
 	case cluster.EventLease:
 		n.replica.changes.lost() // things may have happened that this node could not act on
 	case cluster.EventLeaseLost:

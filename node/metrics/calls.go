@@ -107,9 +107,6 @@ func (s *scrape) calls(c *call.Control) {
 
 // checks are those of gateways by OPTIONS.
 func (s *scrape) checks(h *health.Checker) {
-	if h == nil {
-		return
-	}
 	missed := h.Stats().Misses.Load()
 	s.add(GatewayChecksTotal, float64(h.Stats().Checks.Load()-min(missed, h.Stats().Checks.Load())), "answered")
 	s.add(GatewayChecksTotal, float64(missed), "missed")

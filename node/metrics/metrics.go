@@ -86,6 +86,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s.add(BuildInfo, 1, c.from.Version, runtime.Version())
 	if c.from.Calls != nil {
 		s.calls(c.from.Calls)
+	}
+	if c.from.Health != nil {
 		s.checks(c.from.Health)
 	}
 	if c.from.Guard != nil {

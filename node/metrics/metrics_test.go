@@ -18,6 +18,7 @@ import (
 	"tandem/cluster"
 	"tandem/fsm"
 	"tandem/media"
+	"tandem/node/health"
 	"tandem/node/call"
 	"tandem/node/cdr"
 	"tandem/node/guard"
@@ -52,8 +53,12 @@ func sources(t *testing.T) Sources {
 	g.Refused(time.Now(), guard.Refusal{Reason: fsm.EndUnknownSource})
 	endpoint := &sip.Stats{}
 	endpoint.ResponsesOut[2].Add(3)
+	checks, err := health.New(health.Config{Probe: func(health.Peer, func(int)) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return Sources{
-		Version: "1.2.3", State: state{st}, Guard: g, CDRs: store, Outbox: box(7),
+		Version: "1.2.3", State: state{st}, Guard: g, Health: checks, CDRs: store, Outbox: box(7),
 		SIP:   func() []*sip.Stats { return []*sip.Stats{endpoint, endpoint} },
 		Media: func() []media.Totals { return []media.Totals{{Packets: 4, PortsInUse: 2}, {Packets: 5}} },
 	}
