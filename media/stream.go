@@ -39,6 +39,7 @@ type Stream struct {
 	mu       sync.Mutex // guards those below; held for no I/O
 	remote   netip.AddrPort
 	report   StreamReport
+	gap      time.Duration // longest since TakeGap
 	ssrcSeen uint32
 	first    uint16 // sequence number of the peer's run
 	highest  uint16
@@ -68,6 +69,20 @@ func (s *Stream) SetRemote(addr netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remote = addr
+}
+
+// TakeGap returns the longest time without a packet since the last call of
+// TakeGap, the time since the last packet included. Before the first packet it
+// returns false.
+func (s *Stream) TakeGap() (time.Duration, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.report.Received == 0 {
+		return 0, false
+	}
+	gap := max(s.gap, time.Since(s.report.Last))
+	s.gap = 0
+	return gap, true
 }
 
 // Report returns the figures so far.
@@ -177,6 +192,7 @@ func (s *Stream) count(h header, now time.Time) {
 	r := &s.report
 	if r.Received > 0 {
 		r.LongestGap = max(r.LongestGap, now.Sub(r.Last))
+		s.gap = max(s.gap, now.Sub(r.Last))
 	} else {
 		r.First = now
 	}
