@@ -438,3 +438,26 @@ func TestMergedInvite(t *testing.T) {
 		}
 	})
 }
+
+// What is answered already was another request; what is not is the same one.
+func TestMergedMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		b, peer := n.start(t, "192.0.2.2:5060"), n.packet("192.0.2.9:5060")
+		var first *sip.ServerTx
+		var req *sip.Request
+		b.request = func(r *sip.Request, tx *sip.ServerTx) { first, req = tx, r }
+		send := func(method, branch string) string {
+			n.send(peer.addr, b.addr, message(method+" sip:2@192.0.2.2 SIP/2.0", "CSeq: 1 "+method, "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK"+branch))
+			return peer.recv()
+		}
+		if got := send("MESSAGE", "1") + send("MESSAGE", "2"); !strings.HasPrefix(got, "SIP/2.0 482 ") {
+			t.Errorf("a fork of a MESSAGE: %q", got)
+		}
+		first.Respond(req.Response(200, ""))
+		peer.recv()
+		if got := send("MESSAGE", "3") + send("OPTIONS", "4") + send("OPTIONS", "5"); got != "" || b.events() != "MESSAGE MESSAGE OPTIONS OPTIONS" {
+			t.Errorf("answered %q, saw %q", got, b.events())
+		}
+	})
+}

@@ -3,6 +3,7 @@ package sip
 import (
 	"bytes"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -21,9 +22,11 @@ func (nullPacket) SetWriteDeadline(time.Time) error          { return nil }
 type recorder struct {
 	nullPacket
 	sent [][]byte
+	to   []netip.AddrPort
 }
 
-func (r *recorder) WriteTo(b []byte, _ net.Addr) (int, error) {
+func (r *recorder) WriteTo(b []byte, addr net.Addr) (int, error) {
 	r.sent = append(r.sent, bytes.Clone(b))
+	r.to = append(r.to, addr.(*net.UDPAddr).AddrPort())
 	return len(b), nil
 }

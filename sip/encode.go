@@ -79,9 +79,21 @@ func isField(name string) bool {
 	return false
 }
 
+// fixedSize is what the start line, the numbers and the names of the headers that
+// are always there take, at most, but for a very long method.
+const fixedSize = 192
+
+func sizeOf(from, to, callID string, headers Headers, body []byte) int {
+	n := len(from) + len(to) + len(callID) + len(body)
+	for i := range headers {
+		n += len(headers[i].Name) + len(headers[i].Value) + len(": \r\n")
+	}
+	return n
+}
+
 // encode writes the request with the given Via value.
 func (r *Request) encode(via string) []byte {
-	b := make([]byte, 0, 512+len(r.Body))
+	b := make([]byte, 0, fixedSize+len(r.URI)+len(via)+sizeOf(r.From, r.To, r.CallID, r.Headers, r.Body))
 	b = append(b, r.Method...)
 	b = append(b, ' ')
 	b = append(b, r.URI...)
@@ -96,7 +108,11 @@ func (r *Request) encode(via string) []byte {
 }
 
 func (r *Response) encode() []byte {
-	b := make([]byte, 0, 512+len(r.Body))
+	size := fixedSize + len(r.Reason) + len(r.badCSeq) + sizeOf(r.From, r.To, r.CallID, r.Headers, r.Body)
+	for _, v := range r.vias {
+		size += len("Via: \r\n") + len(v)
+	}
+	b := make([]byte, 0, size)
 	b = append(b, "SIP/2.0 "...)
 	b = strconv.AppendInt(b, int64(r.Status), 10)
 	b = append(b, ' ')

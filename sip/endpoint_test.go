@@ -90,7 +90,7 @@ func TestStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
 		d := p.talk(t)
-		p.a.Endpoint.Request(d.Request("PUBLISH"), sip.Options{}, nil)
+		p.a.Endpoint.Request(d.Request("FROBNICATE"), sip.Options{}, nil)
 		p.n.send(p.a.addr, p.b.addr, message("OPTIONS sip:2@192.0.2.2 SIP/7.0"))
 		synctest.Wait()
 		in := map[sip.Method]uint64{}

@@ -27,7 +27,9 @@ func (e *Endpoint) refusal(req *Request) (status int, extra []Header) {
 	if uri, err := ParseURI(req.URI); err != nil || uri.header {
 		return 400, nil // RFC 3261 section 19.1.1: no headers in a Request-URI
 	}
-	if unsupported := e.unsupported(req); unsupported != "" {
+	if unsupported, ok := e.unsupported(req); !ok {
+		return 400, nil
+	} else if unsupported != "" {
 		return 420, []Header{{"Unsupported", unsupported}}
 	}
 	if req.ToTag == "" && req.Method == INVITE && req.MaxForwards == 0 {
@@ -36,28 +38,48 @@ func (e *Endpoint) refusal(req *Request) (status int, extra []Header) {
 	if !goodContacts(req) || req.Method == REGISTER && !isSIP(req.To) {
 		return 400, nil
 	}
+	if routes(req.Headers) > MaxDialog {
+		return 513, nil // its dialog could not be kept
+	}
 	if e.loops(req) > maxLoops {
 		return 482, nil
 	}
 	return 0, nil
 }
 
-// unsupported lists the option tags that are required and not supported.
-func (e *Endpoint) unsupported(req *Request) string {
+// routes is the length of the route set that a request would make.
+func routes(headers Headers) (n int) {
+	for i := range headers {
+		if strings.EqualFold(headers[i].Name, "Record-Route") {
+			n += len(headers[i].Value)
+		}
+	}
+	return n
+}
+
+// maxTag is the longest option tag that is read; registered ones have up to 20 bytes.
+const maxTag = 64
+
+// unsupported lists the option tags that are required and not supported; ok is
+// false when one of them is none.
+func (e *Endpoint) unsupported(req *Request) (list string, ok bool) {
 	var tags []string
 	for _, tag := range splitList(req.Headers.All("Require")) {
+		if len(tag) > maxTag || !isToken(tag) {
+			return "", false
+		}
 		if !slices.Contains(e.cfg.Supported, strings.ToLower(tag)) {
 			tags = append(tags, tag)
 		}
 	}
-	return strings.Join(tags, ", ")
+	return strings.Join(tags, ", "), true
 }
 
 // goodContacts reports whether all Contacts can be read: those of a dialog and of
 // a registration are used later, when it is too late to say so.
 func goodContacts(req *Request) bool {
 	for i := range req.Headers {
-		if req.Headers[i].Name != "Contact" && !strings.EqualFold(req.Headers[i].Name, "Contact") {
+		if !strings.EqualFold(req.Headers[i].Name, "Contact") {
 			continue
 		}
 		value := req.Headers[i].Value

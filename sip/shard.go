@@ -42,7 +42,7 @@ type shard struct {
 	servers map[txKey]*ServerTx
 	clients map[txKey]*ClientTx
 	answers map[answerKey]*ServerTx // INVITEs answered with a 2xx
-	fresh   map[sourceKey]*ServerTx // INVITEs outside of dialogs
+	fresh   map[sourceKey]*ServerTx // requests outside of dialogs, but OPTIONS
 	sources map[netip.Addr]int      // server transactions by the address of the peer
 
 	writer datagramWriter
@@ -60,10 +60,11 @@ type txKey struct {
 // answerKey names the dialog whose 2xx waits for its ACK.
 type answerKey struct{ callID, localTag string }
 
-// sourceKey names an INVITE as its sender knows it.
+// sourceKey names a request as its sender knows it.
 type sourceKey struct {
 	callID, fromTag string
 	cseq            uint32
+	method          Method
 }
 
 func newShard(e *Endpoint) *shard {
@@ -178,14 +179,14 @@ func (s *shard) request(req *Request, now time.Time) {
 	s.e.cfg.Handler.Request(req, tx)
 }
 
-// merged reports an INVITE that came on another way already and is not refused
-// yet: somebody before us forked it (RFC 3261 section 8.2.2.2). It would be a
-// second call, paid twice.
+// merged reports a request that came on another way already and is not refused
+// yet: somebody before us forked it (RFC 3261 section 8.2.2.2). An INVITE would be
+// a second call, paid twice.
 func (s *shard) merged(req *Request) bool {
-	if req.Method != INVITE || req.ToTag != "" {
+	if !req.fresh() {
 		return false
 	}
-	tx := s.fresh[sourceKey{req.CallID, req.FromTag, req.CSeq}]
+	tx := s.fresh[sourceKey{req.CallID, req.FromTag, req.CSeq, req.Method}]
 	return tx != nil && (tx.state < serverCompleted || tx.state == serverAccepted)
 }
 

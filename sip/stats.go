@@ -37,7 +37,9 @@ func (m Malformed) String() string {
 
 // statMethods are the methods that are counted by name; the last counter is for
 // all others.
-var statMethods = [...]Method{INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, "REGISTER", "OTHER"}
+var statMethods = [...]Method{
+	INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, PRACK, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, REFER, "OTHER",
+}
 
 // MethodCounters count requests by method.
 type MethodCounters [len(statMethods)]atomic.Uint64

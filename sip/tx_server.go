@@ -35,7 +35,7 @@ type ServerTx struct {
 	callID string
 	from   string // From-tag
 	cseq   uint32
-	fresh  bool   // an INVITE outside of a dialog
+	fresh  bool   // a request outside of a dialog that may come twice by a fork
 	sum    uint64 // of the datagram that it came in
 	out    packet // where responses go; its bytes are those of the last response
 
@@ -101,7 +101,7 @@ func (s *shard) newServerTx(key txKey, req *Request) *ServerTx {
 func (s *shard) makeServerTx(key txKey, req *Request) *ServerTx {
 	tx := &ServerTx{
 		shard: s, key: key, method: req.Method, callID: req.CallID, from: req.FromTag,
-		cseq: req.CSeq, fresh: req.Method == INVITE && req.ToTag == "", sum: req.sum, out: packet{dest: req.replyTo},
+		cseq: req.CSeq, fresh: req.fresh(), sum: req.sum, out: packet{dest: req.replyTo},
 	}
 	own(&tx.key.branch, &tx.key.sentBy, &tx.callID, &tx.from)
 	if req.replyTo.Transport.Stream() {
@@ -125,8 +125,14 @@ func (s *shard) add(tx *ServerTx) {
 	s.e.stats.ServerTx.Add(1)
 }
 
-// source names the INVITE as its sender knows it, by whichever way it came.
-func (tx *ServerTx) source() sourceKey { return sourceKey{tx.callID, tx.from, tx.cseq} }
+// source names the request as its sender knows it, by whichever way it came.
+func (tx *ServerTx) source() sourceKey {
+	return sourceKey{tx.callID, tx.from, tx.cseq, tx.method}
+}
+
+// fresh reports a request outside of any dialog that must not be served twice.
+// OPTIONS may: some senders of keep-alives never change their CSeq.
+func (r *Request) fresh() bool { return r.opens() && r.Method != OPTIONS }
 
 // start arms the timers of a fresh transaction.
 func (tx *ServerTx) start(req *Request, now time.Time) {
