@@ -90,6 +90,7 @@ func (n *Node) joinLine(l *line, packet net.PacketConn, public string) error {
 	l.endpoint, err = sip.New(sip.Config{
 		Packet: packet, Listener: l.streams, Dial: l.streams.Dial, Public: public,
 		Handler: &admission{n: n, line: l, next: l.served}, Gate: l.gate, Permit: n.permit, Supported: call.Extensions(),
+		Known: func(src netip.Addr) bool { return n.guard.Known(src) || n.guard.Trusted(src) },
 		Trace: n.record(at), Logger: n.log,
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -158,9 +159,15 @@ func (s *scrape) sip(endpoints []*sip.Stats) {
 		plain[[2]string{SIPDroppedTotal, "gate"}] += e.DroppedGate.Load()
 		plain[[2]string{SIPDroppedTotal, "permit"}] += e.DroppedPermit.Load()
 		plain[[2]string{SIPDroppedTotal, "full"}] += e.DroppedFull.Load()
+		plain[[2]string{SIPDroppedTotal, "source budget"}] += e.DroppedSource.Load()
+		plain[[2]string{SIPDroppedTotal, "unknown budget"}] += e.DroppedUnknown.Load()
+		plain[[2]string{SIPDroppedTotal, "accept"}] += e.AcceptErrors.Load()
+		plain[[2]string{SIPDroppedTotal, "handshake"}] += e.HandshakeErrors.Load()
 		plain[[2]string{SIPDroppedTotal, "send"}] += e.SendErrors.Load()
 		plain[[2]string{SIPDroppedTotal, "stray"}] += e.Stray.Load()
-		plain[[2]string{SIPDroppedTotal, "refused"}] += e.Refused.Load()
+		e.Refused.Each(func(status int, n uint64) {
+			plain[[2]string{SIPRefusedTotal, strconv.Itoa(status)}] += n
+		})
 		plain[[2]string{SIPTimeoutsTotal, "answer"}] += e.Timeouts.Load()
 		plain[[2]string{SIPTimeoutsTotal, "ack"}] += e.AckTimeouts.Load()
 		server += e.ServerTx.Load()

@@ -29,13 +29,17 @@ const (
 	SIPRetransmissionsTotal = "tandem_sip_retransmissions_total"
 	// SIPParseErrorsTotal counts received messages that were not taken, by reason.
 	SIPParseErrorsTotal = "tandem_sip_parse_errors_total"
-	// SIPDroppedTotal counts messages that were dropped on purpose, by reason.
+	// SIPRefusedTotal counts well-formed requests that were refused before call
+	// control saw them, by status.
+	SIPRefusedTotal = "tandem_sip_refused_total"
+	// SIPDroppedTotal counts messages and connections that were dropped on purpose, by
+	// reason.
 	SIPDroppedTotal = "tandem_sip_dropped_total"
 	// SIPTimeoutsTotal counts transactions without an end, by what was missing.
 	SIPTimeoutsTotal = "tandem_sip_timeouts_total"
 	// SIPTransactionsActive is the transactions alive, by role.
 	SIPTransactionsActive = "tandem_sip_transactions_active"
-	// SIPConnections is the open TCP connections.
+	// SIPConnections is the open connections of all streams: TCP, TLS, WebSocket.
 	SIPConnections = "tandem_sip_connections"
 
 	// RTPSessionsActive is the calls whose media is relayed here.
@@ -149,10 +153,11 @@ func all() []metric {
 		{SIPResponsesTotal, "SIP responses, by class of status.", counter, []string{"class", "dir"}},
 		{SIPRetransmissionsTotal, "SIP messages that came or left again.", counter, []string{"dir"}},
 		{SIPParseErrorsTotal, "Received SIP messages that were not taken.", counter, []string{"reason"}},
-		{SIPDroppedTotal, "SIP messages that were dropped on purpose.", counter, []string{"reason"}},
+		{SIPRefusedTotal, "Well-formed SIP requests refused before call control.", counter, []string{"status"}},
+		{SIPDroppedTotal, "SIP messages and connections that were dropped on purpose.", counter, []string{"reason"}},
 		{SIPTimeoutsTotal, "SIP transactions without an end.", counter, []string{"missing"}},
 		{SIPTransactionsActive, "SIP transactions alive.", gauge, []string{"role"}},
-		{SIPConnections, "Open TCP connections of SIP.", gauge, nil},
+		{SIPConnections, "Open connections of SIP: TCP, TLS, WebSocket.", gauge, nil},
 
 		{RTPSessionsActive, "Calls whose media is relayed here.", gauge, nil},
 		{RTPPorts, "Media ports that cannot be given.", gauge, []string{"state"}},
