@@ -66,7 +66,10 @@ func (w *worker) run(l *lab, id int, until time.Time, rng *rand.Rand) {
 		n := live[rng.IntN(len(live))]
 		body := fmt.Sprintf("w%d-%d", id, i)
 		start := time.Now()
-		_, err := n.cluster().Propose(context.Background(), cluster.Command{Lane: cluster.Lane(rng.IntN(cluster.Lanes)), Flow: fmt.Sprint(id % 3), Body: []byte(body)})
+		r, err := n.cluster().Propose(context.Background(), cluster.Command{Lane: cluster.Lane(rng.IntN(cluster.Lanes)), Flow: fmt.Sprint(id % 3), Body: []byte(body)})
+		if err == nil && len(r.Data) == 0 {
+			l.t.Errorf("%s came late and was waited for", body)
+		}
 		if err == nil && n.stillLives() {
 			w.acked = append(w.acked, body)
 			w.slowest = max(w.slowest, time.Since(start))

@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tandem/chaos/sim"
 	"tandem/cluster"
 )
 
@@ -112,7 +111,7 @@ type death struct {
 func leases(t *testing.T, size int, script func(*testing.T, *leaseLab)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := &leaseLab{lab: &lab{t: t, net: sim.New(sim.Config{})}, stop: make(chan struct{})}
+		l := &leaseLab{lab: emptyLab(t), stop: make(chan struct{})}
 		defer l.close()
 		defer l.others.Wait()
 		defer close(l.stop)

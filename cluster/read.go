@@ -77,6 +77,9 @@ func (r *reader) rounds(ctx context.Context) {
 // that was acknowledged anywhere before the call. It waits for that index, and
 // through an election until ctx ends.
 func (c *Cluster) ReadIndex(ctx context.Context) (uint64, error) {
+	if plant.On(plant.StaleRead) {
+		return c.Applied(), nil
+	}
 	for {
 		index, err := c.reader.index(ctx)
 		if err == nil {
@@ -120,9 +123,6 @@ func (c *Cluster) leaderIndex() (uint64, error) {
 		return 0, ErrNoLeader
 	}
 	index := c.raft.CommitIndex()
-	if plant.On(plant.StaleRead) {
-		return index, nil
-	}
 	if err := c.raft.VerifyLeader().Error(); err != nil {
 		return 0, fmt.Errorf("verify leader: %w", err)
 	}
