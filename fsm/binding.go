@@ -69,6 +69,9 @@ func (s *State) putBinding(cmd *Command, b *PutBinding) Result {
 	if p == nil {
 		return refuse(NotFound, fmt.Sprintf("phone %q is not there", b.Number))
 	}
+	if code := s.mayRegister(p, b.Flow.Peer); code != OK {
+		return refuse(code, fmt.Sprintf("phone %s of account %q", p.Number, p.Account))
+	}
 	if r := s.outdated(b); r.Code != OK {
 		return r
 	}
@@ -86,7 +89,7 @@ func (s *State) putBinding(cmd *Command, b *PutBinding) Result {
 		}
 		n := Binding{
 			Number: b.Number, ID: k.ID, Contact: c.URI, Path: b.Path, Flow: b.Flow, Q: c.Q, CallID: b.CallID, CSeq: b.CSeq,
-			UserAgent: b.UserAgent, Since: at, Renewed: at, Expires: at.Add(min(c.For, longestBinding)),
+			UserAgent: b.UserAgent, Since: at, Renewed: at, Expires: at.Add(min(c.For, s.set.LongestBinding)),
 		}
 		if old := s.bindings.get(k); old != nil {
 			if old.CallID == b.CallID && old.CSeq == b.CSeq {
@@ -100,11 +103,24 @@ func (s *State) putBinding(cmd *Command, b *PutBinding) Result {
 	return Result{Count: uint64(len(s.ix.bound[b.Number]))}
 }
 
-const (
-	// longestBinding bounds a registration, whatever the registrar lets through.
-	longestBinding = 24 * time.Hour
-	maxBindings    = 1_000_000
-)
+const maxBindings = 1_000_000
+
+// mayRegister says whether a phone may register from an address: its account may
+// be locked, have expired, or allow other addresses only (F060).
+func (s *State) mayRegister(p *Phone, from Addr) Code {
+	a := s.accounts.get(p.Account)
+	switch {
+	case a == nil:
+		return UnknownAccount
+	case a.Locked:
+		return Locked
+	case a.Expiry != 0 && s.head.At >= a.Expiry:
+		return Expired
+	case s.set.CheckAccessIP && len(a.AccessIPs) > 0 && !contains(a.AccessIPs, from):
+		return WrongAddress
+	}
+	return OK
+}
 
 // outdated refuses a REGISTER that is older than what is known of a contact: of
 // one client (Call-ID), a higher CSeq is newer.
@@ -274,6 +290,15 @@ func (s *State) PhoneOf(user string) (Phone, bool) { return one(s.phones, s.ix.u
 
 // Phones returns at most limit phones behind a number, by number.
 func (s *State) Phones(after string, limit int) []Phone { return list(s.phones, after, limit) }
+
+// MayRegister says whether a phone may register from an address; NotFound: there is
+// no such phone. Apply asks the same of what it takes.
+func (s *State) MayRegister(n string, from Addr) Code {
+	if p := s.phones.get(n); p != nil {
+		return s.mayRegister(p, from)
+	}
+	return NotFound
+}
 
 // Bindings returns all contacts of a phone that have not expired, best first:
 // those that can be reached now, then the others.

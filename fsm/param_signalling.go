@@ -62,7 +62,7 @@ func sipParameters() []Parameter {
 		},
 		Parameter{
 			Name: "SS_ENDPOINT_EXPIRE", Kind: ParameterTime, Unit: "s", Min: 60, Max: day, Default: "3600", Vendor: "3600",
-			About: "longest registration",
+			About: "longest registration", field: func(p *Params) any { return &p.LongestBinding },
 		},
 		Parameter{
 			Name: "SS_ENDPOINTTIMETOLIVE", Kind: ParameterTime, Unit: "s", Min: 10, Max: 3600, Default: "60", Vendor: "60",

@@ -51,8 +51,9 @@ type Params struct {
 	OptionsMisses   uint32
 	ReplyUnknown    bool // SS_REPLY_UNAUTHORIZED
 	TrustedNetworks []Prefix
-	ResetTCP        bool // SS_TCP_CLOSE_RESET
-	ReplaceBindings bool // SS_ENDPOINT_REGISTER_REPLACE
+	ResetTCP        bool          // SS_TCP_CLOSE_RESET
+	LongestBinding  time.Duration // SS_ENDPOINT_EXPIRE
+	ReplaceBindings bool          // SS_ENDPOINT_REGISTER_REPLACE
 
 	CheckAccessIP    bool // SS_ACCESS_IP_CHECK
 	MaliciousLimit   uint32
