@@ -121,6 +121,44 @@ func (c *Cluster) Run(i int) error {
 	return nil
 }
 
+// PID is the process id of a node that runs, else 0.
+func (c *Cluster) PID(i int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.procs[i] == nil {
+		return 0
+	}
+	return c.procs[i].cmd.Process.Pid
+}
+
+// SetExe has nodes that are started from now on run another program.
+func (c *Cluster) SetExe(exe string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cfg.Exe = exe
+}
+
+// Terminate asks a node to stop, which drains it first, and waits until it has
+// ended or ctx has.
+func (c *Cluster) Terminate(ctx context.Context, i int) error {
+	c.mu.Lock()
+	p := c.procs[i]
+	c.mu.Unlock()
+	if p == nil {
+		return fmt.Errorf("node %s does not run", c.Name(i))
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("node %s: %w", c.Name(i), err)
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return fmt.Errorf("node %s still runs: %w", c.Name(i), ctx.Err())
+	}
+	c.reap(i)
+	return nil
+}
+
 // Name is the name of a node, IP its address, API that of its API.
 func (c *Cluster) Name(i int) string { return c.made.Nodes[i].Name }
 
