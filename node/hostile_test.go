@@ -161,13 +161,13 @@ func TestHostilePeers(t *testing.T) {
 			"no hops":                {[]string{"Max-Forwards: 70", "Max-Forwards: 0"}, "483"},
 			"required extension":     {[]string{"CSeq: 1", "Require: x-evil\r\nCSeq: 1"}, "420"},
 			"other scheme":           {[]string{"INVITE sip:", "INVITE http:"}, "416"},
-			"3,000 headers":          {[]string{"Content-Type", strings.Repeat("X-A: b\r\n", 3000) + "Content-Type"}, "400"},
-			"a long header":          {[]string{"CSeq: 1", "X-A: " + strings.Repeat("b", 20000) + "\r\nCSeq: 1"}, "400"},
-			"200 m-lines":            {[]string{"BODY", "v=0\r\no=- 1 1 IN IP4 127.0.0.51\r\ns=-\r\nc=IN IP4 127.0.0.51\r\nt=0 0\r\n" + strings.Repeat("m=audio 40000 RTP/AVP 8 0 18\r\n", 201)}, "400"},
+			"3,000 headers":          {[]string{"Content-Type", strings.Repeat("X-A: b\r\n", 3000) + "Content-Type"}, "513"},
+			"a long header":          {[]string{"CSeq: 1", "X-A: " + strings.Repeat("b", 20000) + "\r\nCSeq: 1"}, "513"},
+			"200 m-lines":            {[]string{"BODY", "v=0\r\no=- 1 1 IN IP4 127.0.0.51\r\ns=-\r\nc=IN IP4 127.0.0.51\r\nt=0 0\r\n" + strings.Repeat("m=audio 40000 RTP/AVP 8 0 18\r\n", 201)}, "413"},
 			"media to a relay port":  {[]string{"BODY", strings.ReplaceAll(voice(l.sip(0)), "40000", "30000")}, "488"},
 			"no contact":             {[]string{"Contact: ", "X-Contact: "}, "400"},
 			"a contact that is none": {[]string{"Contact: <sip:", "Contact: <"}, "400"},
-			"no call-id":             {[]string{"Call-ID: ", "X-Id: "}, ""},
+			"no call-id":             {[]string{"Call-ID: ", "X-Id: "}, "400"},
 			"no via":                 {[]string{"Via: ", "X-Via: "}, ""},
 		} {
 			id := strings.Map(func(r rune) rune {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -97,7 +98,7 @@ func (n *Node) announce(ctx context.Context) error {
 func (n *Node) announceOnce(ctx context.Context, up *fsm.NodeUp) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, announceWait)
 	defer cancel()
-	r, err := n.proposer.Propose(ctx, cluster.LaneUrgent, "", up)
+	r, err := n.proposer.commit(ctx, cluster.LaneUrgent, "", up)
 	switch {
 	case err != nil:
 		return 0, err
@@ -144,6 +145,21 @@ func (n *Node) rest(ctx context.Context) error {
 func (n *Node) announced() bool {
 	life := n.life.Load()
 	return life != 0 && life == n.cluster.Incarnation()
+}
+
+// lifePoll is how often a command looks whether the node is announced.
+const lifePoll = 20 * time.Millisecond
+
+// awaitLife returns when the node is announced.
+func (n *Node) awaitLife(ctx context.Context) error {
+	for !n.announced() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", errStarting, ctx.Err())
+		case <-time.After(lifePoll):
+		}
+	}
+	return nil
 }
 
 // leased says that the node may speak to the outside.

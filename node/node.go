@@ -181,7 +181,7 @@ func New(opts Options) (*Node, error) {
 	if n.cluster, err = cluster.Open(opts.Cluster); err != nil {
 		return nil, err
 	}
-	n.proposer = proposer{n.cluster}
+	n.proposer = proposer{n.cluster, n.awaitLife}
 	n.guard = guard.New(n.report)
 	n.confirmer = newConfirmer(n.upToDate)
 	n.movers = n.makeMovers()

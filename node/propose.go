@@ -14,7 +14,12 @@ import (
 // proposer turns commands of the state machine into proposals of the cluster
 // and results back. It is what call control, the API and the node's own loops
 // commit through.
-type proposer struct{ cluster *cluster.Cluster }
+type proposer struct {
+	cluster *cluster.Cluster
+	// announced returns when the state knows this life of the node: it refuses
+	// commands of one that it does not know.
+	announced func(context.Context) error
+}
 
 // Submit implements call.Proposer.
 func (p proposer) Submit(cmd call.Command, done func(fsm.Result, error)) {
@@ -37,6 +42,14 @@ func (p proposer) Submit(cmd call.Command, done func(fsm.Result, error)) {
 // Propose commits an administrative command and waits for its result. Key is
 // its idempotency key, or empty.
 func (p proposer) Propose(ctx context.Context, lane cluster.Lane, key string, body fsm.Body) (fsm.Result, error) {
+	if err := p.announced(ctx); err != nil {
+		return fsm.Result{}, fmt.Errorf("commit %s: %w", body.Kind(), err)
+	}
+	return p.commit(ctx, lane, key, body)
+}
+
+// commit is Propose for a node that may not be announced yet.
+func (p proposer) commit(ctx context.Context, lane cluster.Lane, key string, body fsm.Body) (fsm.Result, error) {
 	b, err := fsm.AppendBody(nil, key, body)
 	if err != nil {
 		return fsm.Result{}, err
