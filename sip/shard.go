@@ -197,9 +197,14 @@ func (s *shard) ack(req *Request, now time.Time) {
 		tx.ackRefusal(now)
 		return
 	}
-	if tx := s.answers[answerKey{req.CallID, req.ToTag}]; tx != nil && tx.cseq == req.CSeq && !tx.acked() {
-		s.e.stats.RetransmitsIn.Add(1)
-		return
+	if tx := s.answers[answerKey{req.CallID, req.ToTag}]; tx != nil && tx.cseq == req.CSeq {
+		// One from elsewhere may be a forgery that came first: the handler has to see both.
+		src := req.Source.Addr.Addr()
+		if !tx.acked() && src == tx.ackedBy {
+			s.e.stats.RetransmitsIn.Add(1)
+			return
+		}
+		tx.ackedBy = src
 	}
 	s.e.cfg.Handler.Request(req, nil)
 }

@@ -45,6 +45,7 @@ type ServerTx struct {
 	tag      string   // our To-tag, once sent
 	canceled bool
 	gotAck   bool
+	ackedBy  netip.Addr // where the last ACK came from
 	timer    timer
 	resend   time.Time // next retransmission; zero: none
 	end      time.Time // end of the present state
