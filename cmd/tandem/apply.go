@@ -14,7 +14,7 @@ import (
 func (a *app) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply -f FILE.toml", Args: cobra.NoArgs, Short: "Bring the cluster's objects to what files say",
-		Long: "Creates and changes accounts, gateways, rate tables, number lists and parameters, and makes payments\n" +
+		Long: "Creates and changes accounts, gateways, rate tables, packages, number lists and parameters, and makes payments\n" +
 			"once for each key. It deletes nothing. Applying the same file again changes nothing.",
 		Example: "  tandem apply -f deploy/examples/three-nodes/objects.toml --dry-run",
 	}

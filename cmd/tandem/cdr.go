@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -151,6 +152,7 @@ func cdrDetails() []render.Column[client.CDR] {
 		col("CODEC", func(r R) any { return r.Codec }),
 		col("FROM CALLER", media(func(r R) client.Media { return r.MediaA })),
 		col("FROM CALLEE", media(func(r R) client.Media { return r.MediaB })),
+		col("PACKAGES", func(r R) any { return packagesText(r.Packages) }),
 		col("HELD", func(r R) any { return r.Held }),
 		col("OVER GRANT", func(r R) any { return orNothing(r.OverGrant) }),
 		col("STANDS FOR", func(r R) any { return orNone(uint64(r.Aggregate)) }),
@@ -211,4 +213,13 @@ func (a *app) attempts(list []client.Attempt) error {
 		col("Q.850", func(t A) any { return orNone(uint64(t.Q850)) }),
 		col("SKIPPED", func(t A) any { return t.Skipped }),
 	})
+}
+
+// packagesText says what packages paid for.
+func packagesText(uses []client.PackageUse) string {
+	var texts []string
+	for _, u := range uses {
+		texts = append(texts, fmt.Sprintf("%v of %s (purchase %d)", u.Time.Duration(), u.Package, u.Purchase))
+	}
+	return strings.Join(texts, ", ")
 }

@@ -68,6 +68,11 @@ func (d *Document) Apply(ctx context.Context, c *client.Client, o Options) error
 			return fmt.Errorf("routing gateway %q: %w", g.ID, err)
 		}
 	}
+	for _, p := range d.Packages {
+		if err := a.pack(p); err != nil {
+			return fmt.Errorf("package %q: %w", p.ID, err)
+		}
+	}
 	for _, t := range d.TopUps {
 		if err := a.topUp(t); err != nil {
 			return fmt.Errorf("top-up %q of account %q: %w", t.Key, t.Account, err)
@@ -164,6 +169,18 @@ func (a applier) numberList(l NumberList) error {
 	}
 	return a.put("number list", l.Name, old.NumberListSettings, l.NumberListSettings, missing, func() (client.Receipt, error) {
 		_, r, err := a.c.PutNumberList(a.ctx, l.Name, l.NumberListSettings)
+		return r, err
+	})
+}
+
+func (a applier) pack(p Package) error {
+	old, _, err := a.c.Package(a.ctx, p.ID)
+	missing, err := absent(err)
+	if err != nil {
+		return err
+	}
+	return a.put("package", p.ID, old.PackageSettings, p.PackageSettings, missing, func() (client.Receipt, error) {
+		_, r, err := a.c.PutPackage(a.ctx, p.ID, p.PackageSettings)
 		return r, err
 	})
 }

@@ -1,5 +1,5 @@
 // Package objects reads a file of business objects (accounts, gateways, rate
-// tables, number lists, parameters, payments) and brings a cluster to what it
+// tables, packages, number lists, parameters, payments) and brings a cluster to what it
 // says.
 //
 // It never deletes: what the file does not name stays as it is. Applying a file
@@ -32,6 +32,7 @@ type Document struct {
 	Accounts        []Account        `json:"account"`
 	MappingGateways []MappingGateway `json:"mapping_gateway"`
 	RoutingGateways []RoutingGateway `json:"routing_gateway"`
+	Packages        []Package        `json:"package"`
 	TopUps          []TopUp          `json:"topup"`
 }
 
@@ -72,6 +73,12 @@ type MappingGateway struct {
 type RoutingGateway struct {
 	ID string `json:"id"`
 	client.RoutingSettings
+}
+
+// Package is talk to be bought ahead.
+type Package struct {
+	ID string `json:"id"`
+	client.PackageSettings
 }
 
 // TopUp is a payment. The account gets it once for each key.
@@ -154,6 +161,9 @@ func (d *Document) validate() error {
 	}
 	for i, o := range d.RoutingGateways {
 		errs = append(errs, check("routing_gateway", i, o.ID, "id"))
+	}
+	for i, o := range d.Packages {
+		errs = append(errs, check("package", i, o.ID, "id"))
 	}
 	for i, o := range d.TopUps {
 		errs = append(errs, check("topup", i, o.Key, "key"))

@@ -49,6 +49,12 @@ account = "telco"
 prefixes = ["86"]
 min_profit = -0.0145
 
+[[package]]
+id = "p100"
+currency = "USD"
+price = 9.9
+time = "100m"
+
 [[topup]]
 account = "acme"
 amount = 0.1
@@ -75,6 +81,9 @@ func TestParse(t *testing.T) {
 		}}},
 		RoutingGateways: []objects.RoutingGateway{{ID: "out", RoutingSettings: client.RoutingSettings{
 			Account: "telco", Prefixes: []string{"86"}, MinProfit: -14_500_000,
+		}}},
+		Packages: []objects.Package{{ID: "p100", PackageSettings: client.PackageSettings{
+			Currency: "USD", Price: 9_900_000, Time: client.Seconds(100 * time.Minute),
 		}}},
 		TopUps: []objects.TopUp{{Account: "acme", Amount: 100_000, Key: "first"}},
 	}
