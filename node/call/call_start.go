@@ -61,6 +61,7 @@ func (c *Call) read(req *sip.Request) (*fsm.StartCall, int) {
 	start := &fsm.StartCall{
 		Call: c.id, Source: fsmAddr(req.Source.Addr), SourceVia: strings.ToLower(req.Source.Transport.String()),
 		SIPCallID: req.CallID, Caller: callerOf(req), Callee: calleeOf(req), Line: c.line.ip.String(),
+		Phone: req.User,
 	}
 	switch {
 	case req.MaxForwards < 2: // one hop is ours

@@ -117,16 +117,22 @@ func TestHold(t *testing.T) {
 }
 
 func TestHeldBound(t *testing.T) {
-	bubble(t, "1,000 INVITEs wait", "10", func(t *testing.T, w *world) {
+	bubble(t, "one source fills its half, another one finds room", "10", func(t *testing.T, w *world) {
+		other := w.phone("10.1.0.2:5060")
 		w.ledger.setDeaf(true)
-		for range maxHeld {
+		for range maxHeld / 2 {
 			w.caller.call("4420")
 			synctest.Wait()
 		}
 		w.caller.call("4420")
 		settle()
-		if w.stat(RefusedHeld) != 1 || w.node.control.Held() != maxHeld {
+		if w.stat(RefusedHeld) != 1 || w.node.control.Held() != maxHeld/2 {
 			t.Errorf("refused %d, held %d", w.stat(RefusedHeld), w.node.control.Held())
+		}
+		other.call("4420")
+		settle()
+		if w.stat(RefusedHeld) != 1 || w.node.control.Held() != maxHeld/2+1 {
+			t.Errorf("refused %d, held %d: the other customer has no room", w.stat(RefusedHeld), w.node.control.Held())
 		}
 		pause(5 * time.Second)
 		w.ledger.setDeaf(false)

@@ -147,7 +147,7 @@ type Control struct {
 	shards  []*shard
 	writer  *writer
 	drain   atomic.Bool
-	held    atomic.Int64 // INVITEs that wait for their first commit
+	held    held         // INVITEs that wait for their first commit
 	live    atomic.Int64 // calls in the shards
 	strays  atomic.Int64 // BYEs under way to answers of unknown calls
 	asking  atomic.Int64 // requests of unknown dialogs that wait for the cluster's word
@@ -206,7 +206,7 @@ func (c *Control) Stats() *Stats { return &c.stats }
 func (c *Control) Live() int { return int(c.live.Load()) }
 
 // Held is the number of INVITEs that wait for their first commit.
-func (c *Control) Held() int { return int(c.held.Load()) }
+func (c *Control) Held() int { return c.held.all() }
 
 // Drain starts or stops refusing new calls.
 func (c *Control) Drain(on bool) { c.drain.Store(on) }

@@ -181,8 +181,12 @@ func (c *Call) inviteTo(t *try, candidate *fsm.Candidate, addr netip.AddrPort) (
 	own := c.kit.names.legB(c.id, t.candidate, t.number)
 	from, identity := c.present(candidate)
 	callee := userPart(cmp.Or(t.line.Callee, candidate.Callee))
+	uri := "sip:" + callee + "@" + addr.String()
+	if candidate.Contact != "" {
+		uri = candidate.Contact // of a registered phone (RFC 3261 section 16.5)
+	}
 	spec := sip.InviteSpec{
-		URI: "sip:" + callee + "@" + addr.String(), Dest: dest,
+		URI: uri, Dest: dest,
 		From: from, To: "<sip:" + callee + "@" + addr.Addr().String() + ">",
 		CallID: own.callID, FromTag: own.fromTag, Branch: own.branch,
 		Contact: c.line.contact(own.contact, dest.Transport), MaxForwards: c.invite.MaxForwards - 1,
@@ -195,7 +199,14 @@ func (c *Call) inviteTo(t *try, candidate *fsm.Candidate, addr netip.AddrPort) (
 		}
 		spec.ContentType, spec.Body = sdpType, body
 	}
-	return sip.NewInvite(spec)
+	for i := len(candidate.Path) - 1; i >= 0; i-- { // RFC 3327 section 5.5
+		spec.Pass = append(sip.Headers{{Name: "Route", Value: "<" + candidate.Path[i] + ">"}}, spec.Pass...)
+	}
+	req, err := sip.NewInvite(spec)
+	if err == nil && candidate.Contact != "" {
+		req.Flow = addr // the phone's own connection, if it came by one
+	}
+	return req, err
 }
 
 // from is the From of leg B.

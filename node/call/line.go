@@ -159,7 +159,7 @@ func (l *Line) invite(req *sip.Request, tx *sip.ServerTx) {
 	switch {
 	case !c.serving():
 		refuse(RefusedServing)
-	case c.held.Load() >= maxHeld:
+	case !c.held.room(req.Source.Addr.Addr()):
 		refuse(RefusedHeld)
 	case !c.shard(id).post(item{id: id, line: l, ev: invite{req: req, tx: tx}, fresh: true}):
 		refuse(RefusedBusy)

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -48,9 +49,10 @@ type shard struct {
 // entry is a call in its shard.
 type entry struct {
 	call *Call
-	at   time.Time // of its earliest timer
-	slot int       // in the heap; -1: no timer
-	held bool      // counted among those that wait for their first commit
+	at   time.Time  // of its earliest timer
+	slot int        // in the heap; -1: no timer
+	held bool       // counted among those that wait for their first commit,
+	from netip.Addr // as one of this source
 }
 
 func newShard(c *Control) *shard {
@@ -272,9 +274,10 @@ func (s *shard) forget(id fsm.CallID, e *entry) {
 func (s *shard) hold(e *entry, held bool) {
 	switch {
 	case held && !e.held:
-		s.control.held.Add(1)
+		e.from = e.call.invite.Source.Addr.Addr()
+		s.control.held.add(e.from, 1)
 	case !held && e.held:
-		s.control.held.Add(-1)
+		s.control.held.add(e.from, -1)
 	}
 	e.held = held
 }
