@@ -354,3 +354,49 @@ func TestMajoritiesMeet(t *testing.T) {
 		t.Errorf("the first of three members needs %d answers", a)
 	}
 }
+
+// TestWhoIsAnswered goes through the reasons for which a ping is refused and a
+// pledge is not given.
+func TestWhoIsAnswered(t *testing.T) {
+	x := life{"x", 7}
+	m := membership{version: 5, set: []LeaseMember{{ID: "x", Incarnation: 7, Up: true}, {ID: "y", Incarnation: 1, Up: true}}}
+	now := time.Hour
+	y := newTally(life{"y", 1}, now)
+	step := func(what string, got, want any) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	pass := func(d time.Duration) { // in ticks
+		for end := now + d; now < end; {
+			now = min(now+pingLease, end)
+			y.tick(now, m)
+		}
+	}
+	pass(2 * pledgeAfter)
+	step("before the announcement", y.answer(now, x, 5, m), verdictMute)
+	step("pledge before the announcement", y.mayPledge(now, x), false)
+	y.announce(now)
+	pass(pledgeAfter - time.Millisecond)
+	step("pledge too soon after the announcement", y.mayPledge(now, x), false)
+	step("an older set of members", y.answer(now, x, 4, m), verdictOlder)
+	step("a former life", y.answer(now, life{"x", 6}, 5, m), verdictUnknown)
+	step("a life to come", y.answer(now, life{"x", 8}, 5, m), verdictUnknown)
+	step("a newer set of members", y.answer(now, x, 6, m), verdictYes)
+	pass(pledgeAfter - time.Millisecond)
+	step("pledge too soon after an answer", y.mayPledge(now, x), false)
+	now += 2 * time.Second // a nap
+	step("pledge on waking", y.mayPledge(now, x), false)
+	pass(pledgeAfter - time.Millisecond)
+	step("pledge too soon after a nap", y.mayPledge(now, x), false)
+	pass(2 * pingLease)
+	step("pledge", y.pledge(now, x), true)
+	step("an answer after it", y.answer(now, x, 5, m), verdictFenced)
+	m.set[0].Incarnation = 8
+	pass(pingLease)
+	step("the next life", y.answer(now, life{"x", 8}, 5, m), verdictYes)
+	step("the former one", y.answer(now, x, 5, m), verdictUnknown)
+	m.set[0].Up = false
+	step("who is down", y.answer(now, life{"x", 8}, 5, m), verdictUnknown)
+}
