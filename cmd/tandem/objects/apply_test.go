@@ -105,7 +105,7 @@ func TestApply(t *testing.T) {
 	s, c := start(t)
 	first := []string{
 		"parameter SS_RING_TIMEOUT changed", "number list whitelist created", "rate table std created", "account acme created",
-		"mapping gateway in created", "routing gateway out created", "top-up acme/first created",
+		"mapping gateway in created", "routing gateway out created", "package p100 created", "top-up acme/first created",
 	}
 	if d := cmp.Diff(first, apply(t, c, doc, true)); d != "" || len(s.writes) > 0 {
 		t.Fatalf("dry run wrote %v\n%s", s.writes, d)
