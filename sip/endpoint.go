@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,8 +25,8 @@ const (
 	DefaultT4 = 5 * time.Second        // longest life of a message in the network
 )
 
-// DefaultShards is the number of shards when none is configured: enough to
-// keep a few cores busy, few enough that each has work to batch.
+// DefaultShards is the number of shards when none is configured, or that of CPUs if
+// there are fewer: each one more is one more goroutine to wake for a message.
 const DefaultShards = 4
 
 // DefaultIdle is how long a TCP connection may stay without a byte from the
@@ -103,7 +104,7 @@ type Config struct {
 
 	T1, T2, T4 time.Duration // 0: the default
 	Idle       time.Duration // 0: DefaultIdle
-	Shards     int           // 0: DefaultShards
+	Shards     int           // 0: DefaultShards, or fewer
 }
 
 // Validate reports the first key whose value cannot be used.
@@ -156,7 +157,7 @@ func New(cfg Config) (*Endpoint, error) {
 	cfg.T2 = cmp.Or(cfg.T2, DefaultT2)
 	cfg.T4 = cmp.Or(cfg.T4, DefaultT4)
 	cfg.Idle = cmp.Or(cfg.Idle, DefaultIdle)
-	cfg.Shards = cmp.Or(cfg.Shards, DefaultShards)
+	cfg.Shards = cmp.Or(cfg.Shards, min(DefaultShards, runtime.GOMAXPROCS(0)))
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
 	}

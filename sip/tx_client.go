@@ -22,6 +22,9 @@ type Options struct {
 	// Restored takes over an INVITE that another node sent with this branch and that
 	// may be ringing: nothing is sent, responses are received, Cancel works at once.
 	Restored bool
+	// Resend are the pauses between repetitions of an INVITE over UDP; after the last
+	// one it is repeated no more. Empty: those of RFC 3261.
+	Resend []time.Duration
 }
 
 // clientState is the state of a client transaction, in the RFC's names.
@@ -42,7 +45,6 @@ type ClientTx struct {
 	shard  *shard
 	key    txKey
 	method Method
-	callID string
 	opts   Options
 
 	// Only the shard's goroutine touches what follows.
@@ -117,8 +119,8 @@ func (tx *ClientTx) Cancel(headers ...Header) error {
 
 func (s *shard) makeClientTx(req *Request, opts Options, on ResponseFunc) *ClientTx {
 	tx := &ClientTx{
-		shard: s, key: txKey{branch: req.Branch, method: req.Method}, method: req.Method,
-		callID: req.CallID, opts: opts, on: on,
+		shard: s, key: txKey{branch: req.Branch, callID: req.CallID, method: req.Method}, method: req.Method,
+		opts: opts, on: on,
 	}
 	tx.out, tx.spare = s.e.packet(req)
 	if req.Method == INVITE {
@@ -147,6 +149,9 @@ func (tx *ClientTx) start(now time.Time) {
 		tx.resend = now.Add(switchTimeout)
 	case tx.out.dest.Transport == UDP:
 		tx.interval = s.e.cfg.T1
+		if tx.method == INVITE && len(tx.opts.Resend) > 0 {
+			tx.interval = tx.opts.Resend[0]
+		}
 		tx.resend = now.Add(tx.interval) // timers A and E
 	}
 	tx.schedule()
@@ -332,11 +337,24 @@ func (tx *ClientTx) fire(now time.Time) {
 	}
 	tx.shard.e.stats.RetransmitsOut.Add(1)
 	tx.send()
+	if tx.method == INVITE && len(tx.opts.Resend) > 0 {
+		tx.resendNext(now)
+		return
+	}
 	tx.interval *= 2
 	if tx.method != INVITE {
 		tx.interval = min(tx.interval, tx.shard.e.cfg.T2) // timer E; timer A goes on doubling
 	}
 	tx.resend = now.Add(tx.interval)
+	tx.schedule()
+}
+
+// resendNext takes the next pause of the list.
+func (tx *ClientTx) resendNext(now time.Time) {
+	tx.opts.Resend = tx.opts.Resend[1:]
+	if tx.resend = (time.Time{}); len(tx.opts.Resend) > 0 {
+		tx.resend = now.Add(tx.opts.Resend[0])
+	}
 	tx.schedule()
 }
 

@@ -105,6 +105,7 @@ func (s *shard) makeServerTx(key txKey, req *Request) *ServerTx {
 		cseq: req.CSeq, fresh: req.fresh(), sum: req.sum, out: packet{dest: req.replyTo},
 	}
 	own(&tx.key.branch, &tx.key.sentBy, &tx.callID, &tx.from)
+	tx.key.callID = tx.callID
 	if req.replyTo.Transport.Stream() {
 		// RFC 3261 section 18.2.2: on the connection of the request while it lives.
 		tx.out.flow = flow{req.Source.Addr, req.Conn}
