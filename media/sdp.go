@@ -56,6 +56,7 @@ type Media struct {
 	Ptime     time.Duration // a=ptime, 0 if absent
 	Codec     string        // encoding name of the first format, as "PCMA"
 	ClockRate uint32        // of the first format, Hz
+	Events    uint8         // payload type of telephone-event of that clock rate; 0: none
 	Line      int           // of the m= line, from 1
 }
 
@@ -75,15 +76,25 @@ func Parse(body []byte) (Description, error) {
 }
 
 // Audio returns the stream that is relayed: the first audio stream over RTP
-// that is not refused. It returns ErrNoAudio when there is none.
+// that is not refused, or where there is none the first fax over UDPTL. It returns
+// ErrNoAudio when there is neither.
 func (d Description) Audio() (Media, error) {
 	for _, m := range d.Media {
 		if m.relayable() {
 			return m, nil
 		}
 	}
+	for _, m := range d.Media {
+		if m.Fax() && m.RTP.Port() != 0 {
+			return m, nil
+		}
+	}
 	return Media{}, ErrNoAudio
 }
+
+// Fax reports a T.38 stream over UDPTL (ITU-T T.38 annex D): datagrams that the
+// relay passes unread.
+func (m Media) Fax() bool { return isFax(m.Type, m.Proto) }
 
 // Remote returns the relayed stream as SetRemote wants it; the caller adds the
 // source rule. It returns ErrNoAudio when there is none.
@@ -94,7 +105,7 @@ func (d Description) Remote(signalling netip.Addr) (Remote, error) {
 	}
 	return Remote{
 		RTP: m.RTP, RTCP: m.RTCP, Mux: m.Mux, Signalling: signalling,
-		Direction: m.Direction, ClockRate: m.ClockRate,
+		Direction: m.Direction, ClockRate: m.ClockRate, Opaque: m.Fax(),
 	}, nil
 }
 
@@ -175,6 +186,8 @@ type section struct {
 	host netip.Addr
 	port uint16
 	rtcp string // a=rtcp, read when the host is known
+
+	events []event
 }
 
 func (p *parser) line(l sdpLine) (err error) {
@@ -248,20 +261,34 @@ func (p *parser) attribute(l sdpLine) error {
 	return nil
 }
 
-// readMap takes the codec of the section's first format from its a=rtpmap.
+// readMap takes the codec of the section's first format from its a=rtpmap, and
+// which format telephone events are.
 func (s *section) readMap(l sdpLine, value string) error {
 	format, encoding, found := strings.Cut(value, " ")
-	if !found || format != s.Formats[0] {
+	if !found {
 		return nil
 	}
 	name, rest, _ := strings.Cut(strings.TrimSpace(encoding), "/")
 	clock, _, _ := strings.Cut(rest, "/")
 	rate, err := strconv.ParseUint(clock, 10, 32)
-	if err != nil || rate == 0 {
-		return l.errorf("clock rate %.20q", clock)
+	switch {
+	case format == s.Formats[0]:
+		if err != nil || rate == 0 {
+			return l.errorf("clock rate %.20q", clock)
+		}
+		s.Codec, s.ClockRate = name, uint32(rate)
+	case strings.EqualFold(name, "telephone-event") && err == nil:
+		if n, err := strconv.ParseUint(format, 10, 7); err == nil {
+			s.events = append(s.events, event{uint8(n), uint32(rate)})
+		}
 	}
-	s.Codec, s.ClockRate = name, uint32(rate)
 	return nil
+}
+
+// event is a format of telephone events; there may be one for each clock rate.
+type event struct {
+	payload uint8
+	clock   uint32
 }
 
 // finish checks what only the whole body can tell.
@@ -283,6 +310,11 @@ func (p *parser) finish() (Description, error) {
 				return Description{}, s.errorf("a=rtcp: %v", err)
 			}
 			s.RTCP = addr
+		}
+		for _, e := range s.events {
+			if e.clock == s.ClockRate && s.Events == 0 {
+				s.Events = e.payload
+			}
 		}
 		p.d.Media = append(p.d.Media, s.Media)
 	}

@@ -171,7 +171,7 @@ func TestSDPErrors(t *testing.T) {
 
 func TestNoAudio(t *testing.T) {
 	for _, m := range []string{
-		"", "m=video 5000 RTP/AVP 96\r\n", "m=audio 0 RTP/AVP 8\r\n", "m=image 5000 udptl t38\r\n",
+		"", "m=video 5000 RTP/AVP 96\r\n", "m=audio 0 RTP/AVP 8\r\n", "m=image 0 udptl t38\r\n",
 		"m=audio 5000 UDP/TLS/RTP/SAVPF 111\r\n",
 	} {
 		body := "v=0\r\no=- 1 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n" + m

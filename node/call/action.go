@@ -26,6 +26,8 @@ type send struct{ req *sip.Request }
 type dial struct {
 	try   *try
 	first time.Duration // longest wait for the first response
+	// resend are the pauses between repetitions; empty: the endpoint\'s.
+	resend []time.Duration
 }
 
 // cancel cancels the INVITE of a try.
@@ -45,6 +47,7 @@ const (
 	forMove            // re-INVITE of a displaced call
 	forPrack           // acknowledges a reliable 18x
 	forRefresh         // session timer
+	forDigit           // INFO with a digit that came as an RTP event
 )
 
 // ask sends a request inside a dialog; its outcome comes back as a reply.

@@ -258,8 +258,10 @@ func (c *Call) mediaEvent(now time.Time, ev media.Event) {
 		c.note(slog.LevelWarn, "no rtp", "leg", ev.Side)
 	case media.EventAnySource:
 		c.note(slog.LevelWarn, "rtp source believed without proof", "leg", ev.Side)
+	case media.EventDigit:
+		c.pressed(ev.Side, ev.Digit)
 	case media.EventTimeout:
-		if c.phase == talking {
+		if c.phase == talking && c.interrupted(now, ev.Side) {
 			c.count(MediaTimeouts)
 			c.decide(now, fsm.EndMediaTimeout)
 		}

@@ -117,6 +117,7 @@ func (c *Call) point(from media.Side, body []byte, signalling netip.Addr, rule m
 		return err
 	}
 	l.remote = remote
+	c.setTones(from, audio.Events)
 	// One port for RTP and RTCP needs both sides' consent (RFC 5761 section 5.1.1).
 	if other := &c.legs[from.Other()]; other.remote.Mux && !remote.Mux {
 		other.remote.Mux = false
@@ -184,6 +185,24 @@ func (c *Call) rewrite(to media.Side, body []byte) ([]byte, error) {
 	}
 	l.version, l.sent, l.changed = rw.Version, out, true
 	return out, nil
+}
+
+// interrupted reports that the silence of a side ends the call, by the wish of one
+// of its gateways (F185). Where neither has one, both sides have to be silent.
+func (c *Call) interrupted(now time.Time, silent media.Side) bool {
+	a, b := c.profile(media.A).Interrupt, c.profile(media.B).Interrupt
+	for side, mode := range [2]fsm.InterruptMode{a, b} {
+		here := media.Side(side) == silent
+		switch {
+		case mode == fsm.InterruptEither, mode == fsm.InterruptHere && here, mode == fsm.InterruptThere && !here:
+			return true
+		}
+	}
+	limit := c.kit.cfg.Media.End
+	if limit == 0 {
+		limit = c.params().RTPTimeout
+	}
+	return a != fsm.InterruptNone && b != fsm.InterruptNone && c.silentSince(now.Add(-limit))
 }
 
 // sourceOf is the rule for whose RTP is believed behind a candidate's gateway.

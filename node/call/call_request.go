@@ -144,6 +144,9 @@ func (c *Call) info(ev request) {
 		c.do(respond{ev.tx, ev.req.Response(491, "")})
 		return
 	}
+	if c.pressInfo(ev) {
+		return
+	}
 	req := other.dialog.Request(sip.INFO)
 	req.Headers = append(req.Headers, sip.PassedHeaders(ev.req.Headers)...)
 	if len(ev.req.Body) > 0 {
@@ -176,7 +179,7 @@ func (c *Call) reply(now time.Time, ev reply) {
 		}
 	case forProbe:
 		c.probed(now, ev.leg, status)
-	case forBye, forPrack: // whatever it says, the leg is gone, or the response was
+	case forBye, forPrack, forDigit: // whatever it says, the leg is gone, or the response was
 	}
 }
 

@@ -160,7 +160,8 @@ func (c *Call) dial(now time.Time, d dialing) bool {
 	c.timers.set(timerRing, now.Add(cmp.Or(candidate.Profile.Progress, wait)))
 	c.timers.set(timerC, now.Add(c.params().TimerC))
 	first := cmp.Or(candidate.FirstTry, c.kit.cfg.FirstTry, c.params().FirstResponse)
-	c.do(dial{try: t, first: min(first, wait)})
+	resend, _ := fsm.ParseResend(candidate.Profile.Resend) // checked when it was set
+	c.do(dial{try: t, first: min(first, wait), resend: resend})
 	return true
 }
 

@@ -341,7 +341,7 @@ func (s *shard) execute(call *Call, a action) {
 
 func (s *shard) dial(call *Call, a dial) {
 	id, line, t := call.id, call.line, a.try
-	opts := sip.Options{FirstResponse: a.first, Restored: t.restored}
+	opts := sip.Options{FirstResponse: a.first, Restored: t.restored, Resend: a.resend}
 	ended := false // of the endpoint's shard: an answer that is repeated is no news
 	tx, err := line.endpoint.Load().Request(t.req, opts, func(res *sip.Response, err error) {
 		final := err != nil || res.Status >= 200
