@@ -142,12 +142,13 @@ type Node struct {
 	handler   http.Handler   // of the API
 	opened    []func() error // what Open made, closed after Run
 
-	life    atomic.Uint64      // incarnation whose NodeUp has been applied here; 0: none
-	fenced  chan struct{}      // capacity 1: the present life was declared dead
-	resting chan chan struct{} // has the reconciliation leave everything
-	pulse   chan chan struct{} // has the reconciliation take a turn
-	moves   chan struct{}      // capacity 1: look whether an address has to move
-	moving  sync.Mutex         // one hand-over at a time
+	life         atomic.Uint64      // incarnation whose NodeUp has been applied here; 0: none
+	fenced       chan struct{}      // capacity 1: the present life was declared dead
+	resting      chan chan struct{} // has the reconciliation leave everything
+	pulse        chan chan struct{} // has the reconciliation take a turn
+	moves        chan struct{}      // capacity 1: look whether an address has to move
+	contradicted chan struct{}      // capacity 1: the others agree that this node's state is wrong
+	moving       sync.Mutex         // one hand-over at a time
 
 	// Only the reconciliation touches what follows.
 	former map[netip.Addr]fsm.NodeID // who had an address before it came here
@@ -166,13 +167,15 @@ func New(opts Options) (*Node, error) {
 		opts: opts, id: fsm.NodeID(opts.Cluster.ID), log: opts.Logger,
 		started: time.Now(), lines: newLines(),
 		fenced: make(chan struct{}, 1), resting: make(chan chan struct{}), pulse: make(chan chan struct{}), moves: make(chan struct{}, 1),
-		former: map[netip.Addr]fsm.NodeID{}, told: map[fsm.CallID]struct{}{},
+		contradicted: make(chan struct{}, 1),
+		former:       map[netip.Addr]fsm.NodeID{}, told: map[fsm.CallID]struct{}{},
 	}
 	n.replica = newReplica([16]byte(derive(opts.Secret, "state hash")), opts.CDRs, n.log)
 	opts.Cluster.Machine = n.replica
 	opts.Cluster.Checkpoints = n.replica.Checkpoints
 	opts.Cluster.Notify = n.notice
 	opts.Cluster.Check = checkBody
+	opts.Cluster.Build = opts.Version
 	opts.Cluster.Peers, opts.Cluster.Down, opts.Cluster.Witness = n.peers, n.declare, opts.Witness
 	if at, err := netip.ParseAddrPort(opts.Cluster.Advertise); err == nil && at.Addr().IsLoopback() && opts.Network != nil {
 		opts.Cluster.Probe = n.probe // all members are on this machine
@@ -228,6 +231,7 @@ func (n *Node) Run(ctx context.Context) error {
 	store.run("cdr store", n.opts.CDRs.Run)
 	core.run("cluster", n.cluster.Run)
 	edge.run("life", n.live)
+	edge.run("wrong state", n.replaceState)
 	edge.run("reconciliation", n.reconcile)
 	edge.run("guard", n.guard.Run)
 	edge.run("cdr gaps", n.fillGaps)
@@ -289,8 +293,13 @@ func (n *Node) notice(e cluster.Event) {
 		if n.announced() {
 			n.fence()
 		}
+	case cluster.EventDiverged:
+		select {
+		case n.contradicted <- struct{}{}:
+		default:
+		}
 	}
-	alarm := []cluster.EventKind{cluster.EventHash, cluster.EventClock, cluster.EventDisk, cluster.EventLeaseLost}
+	alarm := []cluster.EventKind{cluster.EventHash, cluster.EventClock, cluster.EventDisk, cluster.EventLeaseLost, cluster.EventDiverged}
 	if slices.Contains(alarm, e.Kind) {
 		n.log.Error("alarm", "kind", e.Kind, "node", e.Node, "text", e.Text)
 		return

@@ -261,6 +261,7 @@ func (o *opening) cluster(id Identity, creds pki.Credentials, gossip []byte, fat
 		ID: o.file.Node.Name, ClusterID: id.ClusterID, Generation: id.Generation,
 		Network: network, Advertise: o.file.Advertise(), Join: o.file.Cluster.Join, Expect: o.file.Cluster.Expect,
 		Log: log, Stable: log, Snapshots: snapshots,
+		Keep:    keepIn(o.path("diverged")),
 		Keyring: [][]byte{gossip}, Logger: o.log, Fatal: fatal,
 	}, nil
 }
