@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tandem/billing"
+	"tandem/fsm/number"
 )
 
 // ErrInvariant: the books or the counters of a state do not add up.
@@ -141,7 +142,8 @@ func (s *State) verify() error {
 		if r.Code == OK {
 			r = s.checkRouting(g)
 		}
-		if r.Code != OK || g.ID != id {
+		_, err := number.Prefixes(g.Prefixes)
+		if r.Code != OK || err != nil || g.ID != id {
 			bad("routing gateway %s: %s", id, r.Detail)
 		}
 	}
