@@ -16,7 +16,7 @@ const (
 	MissingFsync Bug = "missing-fsync" // the log acknowledges what is not on the disk yet
 	DoubleApply  Bug = "double-apply"  // a repeated command is applied again
 	NoFencing    Bug = "no-fencing"    // a node without a lease goes on
-	StaleRead    Bug = "stale-read"    // a leader reads without asking whether it still is one
+	StaleRead    Bug = "stale-read"    // a node reads its own copy without asking the leader
 	LostHold     Bug = "lost-hold"     // a call whose owner crashed keeps its money held
 	TwiceCDR     Bug = "twice-cdr"     // after a snapshot install the last CDR's number is given again
 	NoEpoch      Bug = "no-epoch"      // a call's former owner may still decide
