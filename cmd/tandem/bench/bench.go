@@ -7,6 +7,8 @@
 // machine. It never compares with other programs. A rate is only worth its name
 // when no call failed, so failures stand beside it.
 //
+// [Run] measures calls, [Events] the log alone.
+//
 //	err := bench.Run(ctx, bench.Config{Exe: exe, Steps: []float64{50, 200}, Each: 10 * time.Second, Report: print})
 package bench
 
@@ -67,6 +69,8 @@ const (
 	eventsPerCall = 4
 )
 
+func defaultNodes() []netip.Addr { return []netip.Addr{loopback(21), loopback(22), loopback(23)} }
+
 func loopback(last byte) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, last}) }
 
 // The far ends of all calls.
@@ -76,7 +80,7 @@ func carrier() netip.Addr  { return loopback(28) }
 // Run starts a cluster and measures step by step.
 func Run(ctx context.Context, cfg Config) (err error) {
 	if cfg.Nodes == nil {
-		cfg.Nodes = []netip.Addr{loopback(21), loopback(22), loopback(23)}
+		cfg.Nodes = defaultNodes()
 	}
 	dir, err := os.MkdirTemp("", "tandem-bench-")
 	if err != nil {

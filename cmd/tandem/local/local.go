@@ -62,6 +62,7 @@ const (
 	readyTimeout = 30 * time.Second // from the start of all nodes to a cluster that takes calls
 	stopTimeout  = 10 * time.Second // for a node that was asked to stop, then it is killed
 	pollEvery    = 50 * time.Millisecond
+	keptConns    = 256  // to each node: requests that come together do not open them anew each time
 	logTail      = 2000 // bytes of a node's log that are shown when it dies
 )
 
@@ -76,9 +77,10 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, keptConns
 	c := &Cluster{
-		cfg: cfg, made: made, token: made.Token, procs: make([]*process, len(cfg.IPs)),
-		http: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()},
+		cfg: cfg, made: made, token: made.Token, procs: make([]*process, len(cfg.IPs)), http: &http.Client{Transport: transport},
 	}
 	for i := range cfg.IPs {
 		if err := c.Run(i); err != nil {
