@@ -132,7 +132,8 @@ const (
 	EndVoided
 	EndMalformed
 	EndOverload
-	EndOffline // the phone that was called is not registered
+	EndOffline  // the phone that was called is not registered
+	EndRestored // it was live in a state that a new generation began with (estimated)
 )
 
 // Attempt is one try of one candidate (a CDR field).

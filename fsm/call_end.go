@@ -31,7 +31,7 @@ func (s *State) endCall(cmd *Command, b *EndCall) Result {
 	if b.How == EndVoid {
 		e.reason, e.by = EndVoided, ByServer
 	}
-	if e.reason == EndReaped && b.How == EndDecision {
+	if (e.reason == EndReaped || e.reason == EndRestored) && b.How == EndDecision {
 		// Nobody knows when it ended: it was alive then, and is charged no further.
 		e.estimated, e.at = true, max(s.alive(c), c.Started, c.Ringing, c.Answered)
 	}

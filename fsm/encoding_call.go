@@ -143,7 +143,7 @@ func (r *CDR) times(c *wire.Codec) {
 
 func (r *CDR) outcome(c *wire.Codec) {
 	wire.Enum(c, &r.EndedBy, ByServer)
-	wire.Enum(c, &r.Reason, EndOffline)
+	wire.Enum(c, &r.Reason, EndRestored)
 	c.U16(&r.SIPStatus)
 	c.U8(&r.Q850)
 	name(c, &r.Codec)

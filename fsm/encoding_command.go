@@ -52,7 +52,7 @@ func (b *EndCall) fields(c *wire.Codec) {
 	callID(c, &b.Call)
 	wire.Uint(c, &b.Epoch)
 	wire.Enum(c, &b.How, EndVoid)
-	wire.Enum(c, &b.Reason, EndOffline)
+	wire.Enum(c, &b.Reason, EndRestored)
 	wire.Enum(c, &b.By, ByServer)
 	c.U16(&b.SIPStatus)
 	c.U8(&b.Q850)
@@ -66,7 +66,7 @@ func (b *Beat) fields(c *wire.Codec) { wire.Slice(c, &b.Silent, maxCallIDs, call
 
 func (b *Refused) fields(c *wire.Codec) {
 	b.Source.fields(c)
-	wire.Enum(c, &b.Reason, EndOffline)
+	wire.Enum(c, &b.Reason, EndRestored)
 	c.U32(&b.Count)
 	wire.Int(c, &b.First)
 	wire.Int(c, &b.Last)

@@ -45,7 +45,7 @@ func (o *Orphan) fields(c *wire.Codec) {
 	o.Call.fields(c)
 	wire.Int(c, &o.Ended)
 	wire.Enum(c, &o.By, ByServer)
-	wire.Enum(c, &o.Reason, EndOffline)
+	wire.Enum(c, &o.Reason, EndRestored)
 	c.U16(&o.Status)
 	c.U8(&o.Q850)
 	wire.Enum(c, &o.Told, bothLegs)

@@ -104,7 +104,7 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 // names as the last: it could not be encoded.
 func TestLastValues(t *testing.T) {
 	for _, next := range []fmt.Stringer{
-		lastKind + 1, CalleeBusy + 1, EndOffline + 1, ByServer + 1, CallAnswered + 1, House + 1, TransferLapse + 1,
+		lastKind + 1, CalleeBusy + 1, EndRestored + 1, ByServer + 1, CallAnswered + 1, House + 1, TransferLapse + 1,
 	} {
 		if next.String() != "unknown" {
 			t.Errorf("%T has %s behind what was the last value", next, next)
@@ -262,7 +262,7 @@ func TestBounds(t *testing.T) {
 		{&StartCall{Offer: []byte(long)}, "length 100000 above 8192: too long"},
 		{&TopUp{Memo: long}, "encode TopUp"},
 		{&Beat{Silent: make([]CallID, maxCallIDs+1)}, "encode Beat"},
-		{&EndCall{Reason: EndOffline + 1}, "encode EndCall"},
+		{&EndCall{Reason: EndRestored + 1}, "encode EndCall"},
 		{nil, "encode command <nil>"},
 	} {
 		out, err := AppendCommand([]byte("kept"), &Command{Body: tt.body})

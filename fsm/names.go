@@ -26,7 +26,7 @@ func (r EndReason) String() string {
 		EndWrongAddress: "wrong-address", EndForbidden: "forbidden", EndBlocked: "blocked",
 		EndBadNumber: "bad-number", EndNoMoney: "no-money", EndNoRate: "no-rate", EndNoRoute: "no-route",
 		EndOverLimit: "over-limit", EndCPS: "cps", EndHeldTooLong: "held-too-long", EndVoided: "voided",
-		EndMalformed: "malformed", EndOverload: "overload", EndOffline: "offline",
+		EndMalformed: "malformed", EndOverload: "overload", EndOffline: "offline", EndRestored: "restored",
 	}
 	return named(names[:], int(r))
 }

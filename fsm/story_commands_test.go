@@ -190,7 +190,7 @@ var (
 )
 
 func reason(name string) fsm.EndReason {
-	for r := fsm.EndNormal; r <= fsm.EndOffline; r++ {
+	for r := fsm.EndNormal; r <= fsm.EndRestored; r++ {
 		if r.String() == name {
 			return r
 		}

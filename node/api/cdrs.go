@@ -67,7 +67,7 @@ func endReason(name string) (fsm.EndReason, bool) {
 	if name == "" {
 		return 0, true
 	}
-	for r := fsm.EndNormal; r <= fsm.EndOffline; r++ {
+	for r := fsm.EndNormal; r <= fsm.EndRestored; r++ {
 		if r.String() == name {
 			return r, true
 		}
