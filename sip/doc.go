@@ -1,19 +1,36 @@
 // Package sip is the signalling layer of a back-to-back user agent: transport,
 // transactions, and dialogs as values.
 //
-// It owns one service address ([Endpoint]): the UDP socket and the TCP
-// connections, the parser's limits, the RFC 3261 and RFC 6026 transaction state
-// machines with their timers, and the retransmission of a 2xx until its ACK.
+// It owns one service address ([Endpoint]): the UDP socket, the connections of
+// TCP, TLS and WebSocket, the parser's limits, the RFC 3261 and RFC 6026
+// transaction state machines with their timers, and the retransmission of a 2xx
+// until its ACK.
 // Messages of one Call-ID, its timers and its transactions belong to one shard,
 // a single goroutine, so a [Handler] sees the events of a call one at a time
 // and in the order in which they arrived.
 //
 // It never knows money, media or the cluster: bodies are bytes, and whether a
 // call may be answered is decided by call control, which says so with Respond.
-// It resolves no names: destinations are addresses, and a message goes over the
-// transport of its destination whatever its size. URIs are parsed by sipgo;
+// It resolves no names: destinations are addresses. URIs are parsed by sipgo;
 // transport, transactions and dialogs are our own, since sipgo's give no order
 // between the messages of a call and cannot be rebuilt on another node.
+//
+// # What a message passes
+//
+// A datagram, read with others in one system call, is first weighed: what unknown
+// sources (Config.Known) send beyond Config.Budget is dropped, then what
+// Config.Gate refuses. Up to there nothing is allocated. A repetition, byte for
+// byte, is answered from the stored bytes of its transaction. Only then is it
+// parsed, and refused with a status or in silence where RFC 3261 and RFC 4475 say
+// so; no datagram costs more than 256 kB. A shard that is behind refuses new
+// calls with 503, those of strangers first, and takes the rest of what belongs to
+// calls. Each of these ends counts once in [Stats].
+//
+// On a stream a request inside a dialog goes to the connection of the dialog, by
+// name ([Conn]), else to a new one to the peer's Contact: never to whoever has
+// the same address now. A request over 1,300 bytes goes over TCP although its
+// destination says UDP, and by UDP after all where TCP is not taken
+// (RFC 3261 section 18.1.1).
 //
 // # A call through the endpoint
 //

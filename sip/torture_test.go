@@ -1,7 +1,9 @@
 package sip_test
 
 import (
+	"bytes"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -100,7 +102,56 @@ func tortured(t *testing.T, file string, count int, expectations map[string]int)
 				case (b.events() != "") != (want == taken):
 					t.Errorf("handler saw %q", b.events())
 				}
+				if got, lost := refusals(b.Stats()), want != taken; got != 0 && !lost || got != 1 && lost {
+					t.Errorf("counted %d times", got)
+				}
 			})
 		})
 	}
+}
+
+// refusals is the sum of all counters of what was refused or dropped: each message
+// counts in one of them, once.
+func refusals(s *sip.Stats) (sum uint64) {
+	for i := range s.Malformed {
+		sum += s.Malformed[i].Load()
+	}
+	return sum + s.Refused.Load() + s.Stray.Load() + s.DroppedGate.Load() + s.DroppedPermit.Load() + s.DroppedFull.Load() +
+		s.DroppedSource.Load() + s.DroppedUnknown.Load() + s.SendErrors.Load() + s.AcceptErrors.Load() + s.HandshakeErrors.Load()
+}
+
+// Every reason is reached by a message, and is counted by that message alone.
+func TestEveryRefusalCountsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		b := n.start(t, "192.0.2.2:5060", func(c *sip.Config) {
+			c.Gate = func(_ netip.AddrPort, raw []byte) bool { return !bytes.HasPrefix(raw, []byte("REGISTER")) }
+			c.Permit = func(status int) bool { return status != 486 }
+		})
+		b.request = func(req *sip.Request, tx *sip.ServerTx) { tx.Respond(req.Response(486, "")) }
+		branch := 0
+		for name, raw := range map[string][]byte{
+			"gate":    message("REGISTER sip:h SIP/2.0", "CSeq: 1 REGISTER"),
+			"permit":  message(options),
+			"481":     message("CANCEL sip:2@192.0.2.2 SIP/2.0", "CSeq: 1 CANCEL"),
+			"483":     message("INVITE sip:2@192.0.2.2 SIP/2.0", "CSeq: 1 INVITE", "Max-Forwards: 0"),
+			"482":     message("MESSAGE sip:2@192.0.2.2 SIP/2.0", "CSeq: 1 MESSAGE", "Via: SIP/2.0/UDP h;branch=z9hG4bKl"+strings.Repeat(", SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKl", 4)),
+			"513":     message("INVITE sip:2@192.0.2.2 SIP/2.0", "CSeq: 1 INVITE", "Record-Route: <sip:"+strings.Repeat("r", 4001)+"@h;lr>"),
+			"416":     message("OPTIONS mailto:2@192.0.2.2 SIP/2.0"),
+			"420":     message(options, "Require: foo"),
+			"400":     message(options, "Contact: <sip:1@h"),
+			"505":     message("OPTIONS sip:2@192.0.2.2 SIP/1.0"),
+			"garbage": []byte("\x00\x01\x02\x03\x04\x05\x06"),
+			"stray":   message("SIP/2.0 200 OK", "Via: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKnobody"),
+		} {
+			branch++
+			raw = bytes.Replace(raw, []byte("z9hG4bKtest"), fmt.Appendf(nil, "z9hG4bKt%d", branch), 1)
+			before := refusals(b.Stats())
+			n.send(addr("192.0.2.9:5060"), b.addr, raw)
+			synctest.Wait()
+			if got := refusals(b.Stats()) - before; got != 1 {
+				t.Errorf("%s counts %d times", name, got)
+			}
+		}
+	})
 }
