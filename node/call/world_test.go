@@ -61,6 +61,12 @@ func newWorld(t *testing.T, funds string, change ...func(*Config)) *world {
 // start runs the node.
 func (w *world) start(change ...func(*Config)) {
 	w.t.Helper()
+	w.startAt(nodeAddr, change...)
+}
+
+// startAt runs the node at another service address.
+func (w *world) startAt(at string, change ...func(*Config)) {
+	w.t.Helper()
 	cfg := Config{
 		Node: "n1", Key: []byte("0123456789abcdef"), Proposer: w.ledger, Outbox: w.ledger, Records: w.ledger, Shards: 2,
 		Params: w.ledger.params,
@@ -70,7 +76,7 @@ func (w *world) start(change ...func(*Config)) {
 	}
 	control, err := New(cfg)
 	w.check(err)
-	addr := netip.MustParseAddrPort(nodeAddr)
+	addr := netip.MustParseAddrPort(at)
 	relay, err := media.New(media.Config{
 		IP: addr.Addr(), Listen: w.net.listen, Ports: media.PortRange{First: 20000, Last: 20999},
 	})
@@ -255,3 +261,7 @@ func (w *world) talk() (stop func()) {
 }
 
 func isRTP(raw []byte) bool { return len(raw) > 0 && raw[0] == 0x80 }
+
+func netipAddr(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
+
+func udpAddr(a netip.AddrPort) *net.UDPAddr { return net.UDPAddrFromAddrPort(a) }
