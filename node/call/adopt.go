@@ -190,6 +190,7 @@ func (c *Call) adoptAnswered(now time.Time, ev adopted) {
 		c.treat(media.B, &rec.Candidates[rec.Candidate].Profile)
 	}
 	c.rearm(now)
+	c.retune()
 	c.probe.since = now
 	c.timers.set(timerProbe, now.Add(spread(c.id)))
 	c.forgetSetup()

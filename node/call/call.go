@@ -104,6 +104,7 @@ type leg struct {
 	answered uint32 // CSeq of its INVITE that our last 2xx was for; 0: not known
 	update   bool   // it takes UPDATE
 	timing   timing
+	events   uint8        // payload type of its telephone events; 0: none
 	profile  *fsm.Profile // of its gateway; nil: the ingress's
 	source   media.Source
 	remote   media.Remote

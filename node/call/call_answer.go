@@ -173,6 +173,7 @@ func (c *Call) treat(side media.Side, p *fsm.Profile) {
 		kept = &copied
 	}
 	c.legs[side].profile = kept
+	c.setTones()
 }
 
 // forgetSetup drops what an answered call needs no more: most calls spend most of

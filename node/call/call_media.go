@@ -117,7 +117,8 @@ func (c *Call) point(from media.Side, body []byte, signalling netip.Addr, rule m
 		return err
 	}
 	l.remote = remote
-	c.setTones(from, audio.Events)
+	l.events = audio.Events
+	c.setTones()
 	// One port for RTP and RTCP needs both sides' consent (RFC 5761 section 5.1.1).
 	if other := &c.legs[from.Other()]; other.remote.Mux && !remote.Mux {
 		other.remote.Mux = false

@@ -16,12 +16,32 @@ const dtmfType = "application/dtmf-relay"
 // maxKeys bounds what one INFO may press.
 const maxKeys = 1
 
-// setTones tells the relay how a side's digits travel, from its newest SDP: where
-// the other side wants INFO, events are taken out of the stream (F184).
-func (c *Call) setTones(from media.Side, events uint8) {
-	if c.session != nil {
-		c.session.SetTones(from, media.Tones{Payload: events, Take: c.profile(from.Other()).DTMF == fsm.DTMFInfo})
+// setTones tells the relay how digits travel, once both gateways are known: where
+// the other side wants INFO, events are taken out of a side's stream (F184).
+func (c *Call) setTones() {
+	if c.session == nil || c.legs[media.B].profile == nil {
+		return
 	}
+	for i := range c.legs {
+		side := media.Side(i)
+		take := c.profile(side.Other()).DTMF == fsm.DTMFInfo
+		c.session.SetTones(side, media.Tones{Payload: c.legs[i].events, Take: take})
+	}
+}
+
+// retune is setTones for an adopted call: what a side has said of its events stands
+// in the SDP that the other side was sent.
+func (c *Call) retune() {
+	for i := range c.legs {
+		d, err := media.Parse(c.legs[1-i].sent)
+		if err != nil {
+			continue
+		}
+		if audio, err := d.Audio(); err == nil {
+			c.legs[i].events = audio.Events
+		}
+	}
+	c.setTones()
 }
 
 // pressed sends a digit of one side to the other as INFO.

@@ -3,6 +3,7 @@ package call
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"math"
 	"net/netip"
@@ -149,6 +150,9 @@ func (c *Call) dial(now time.Time, d dialing) bool {
 	req, err := c.inviteTo(t, candidate, d.addr)
 	if err != nil {
 		c.note(slog.LevelWarn, "invite cannot be made", "gateway", candidate.Gateway, "err", err)
+		if o := (outcome{status: 488, cause: 88}); errors.Is(err, media.ErrNoAudio) && o.better(c.best) {
+			c.best = o // no codec that both gateways allow
+		}
 		t.done, t.line.Skipped = true, "invalid"
 		c.tries = append(c.tries, t)
 		return false
