@@ -39,9 +39,6 @@ func (t Transport) String() string {
 // the connection ends, so nothing is repeated on it.
 func (t Transport) Stream() bool { return t != UDP }
 
-// secure reports whether the transport is encrypted.
-func (t Transport) secure() bool { return t == TLS || t == WSS }
-
 // ParseTransport returns the transport of that name, as it stands in a Via or in
 // the transport parameter of a URI; it does not look at the case.
 func ParseTransport(name string) (Transport, bool) {
