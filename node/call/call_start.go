@@ -72,6 +72,8 @@ func (c *Call) read(req *sip.Request) (*fsm.StartCall, int) {
 		return start, 400
 	case len(req.Body) > maxOffer:
 		return start, 413
+	case c.loops(req, start.Callee):
+		return start, 482
 	}
 	if c.tooSmall(req.Headers, &fsm.Profile{}) {
 		return start, 422
@@ -95,6 +97,18 @@ func (c *Call) read(req *sip.Request) (*fsm.StartCall, int) {
 		return start, 513
 	}
 	return start, 0
+}
+
+// loops reports an INVITE of ours that has come back with the number that it left
+// with (RFC 3261 section 16.3, item 4). With another number it is a spiral, which
+// Max-Forwards ends.
+func (c *Call) loops(req *sip.Request, callee string) bool {
+	nm, ok := c.kit.names.parse(req.CallID)
+	if !ok || nm.label != labelCallID {
+		return false
+	}
+	rec, ok := c.kit.cfg.Records.Call(nm.call)
+	return ok && int(nm.candidate) < len(rec.Candidates) && digitsOf(rec.Candidates[nm.candidate].Callee) == digitsOf(callee)
 }
 
 func (c *Call) readOffer(req *sip.Request, start *fsm.StartCall) int {

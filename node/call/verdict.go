@@ -128,7 +128,7 @@ func causeOf(status int) uint8 {
 		return 79
 	case 480:
 		return 19
-	case 483:
+	case 482, 483:
 		return 25
 	case 484:
 		return 28
