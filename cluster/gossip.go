@@ -111,8 +111,11 @@ func (g *gossip) run(ctx context.Context, join []string, known func() []string) 
 	}
 }
 
-// rejoin asks those addresses that belong to no live member.
+// rejoin asks those addresses that belong to no live member, all at once: one
+// that swallows packets must not hold up the others.
 func (g *gossip) rejoin(addrs []string) {
+	var all sync.WaitGroup
+	defer all.Wait()
 	up := map[string]bool{}
 	for _, m := range g.all() {
 		up[m.addr] = up[m.addr] || m.alive
@@ -122,9 +125,11 @@ func (g *gossip) rejoin(addrs []string) {
 			continue
 		}
 		up[a] = true
-		if _, err := g.list.Join([]string{a}); err != nil {
-			g.log.Debug("peer not reached", "addr", a, "err", err)
-		}
+		all.Go(func() {
+			if _, err := g.list.Join([]string{a}); err != nil {
+				g.log.Debug("peer not reached", "addr", a, "err", err)
+			}
+		})
 	}
 }
 

@@ -24,8 +24,10 @@ const (
 	maxUrgent = 1 << 16
 	// maxBatches bounds the batches of a node on their way.
 	maxBatches = 2
-	// retryPause is the wait after a batch was refused for want of a leader.
+	// retryPause is the longest wait after a batch was refused for want of a leader.
+	// The first one is firstPause, as a new leader needs a moment; it doubles.
 	retryPause = 20 * time.Millisecond
+	firstPause = time.Millisecond
 	// sweepEvery is how often commands whose time is up are looked for.
 	sweepEvery = 50 * time.Millisecond
 	// deadline is how long after its first sending a command may still apply.
@@ -92,6 +94,8 @@ type proposer struct {
 	next   uint64         // next sequence number
 	flying int            // batches on their way
 	pause  time.Time      // no batch leaves before
+	paused leaderInfo     // to this leader
+	rest   time.Duration  // how long the last such pause was
 	sweep  time.Time      // when to look for commands whose time is up
 	pace   pacer
 	closed bool
@@ -196,6 +200,7 @@ func (p *proposer) stale(flow string, now time.Time) bool {
 
 // gotThrough notes that a batch was committed. Called with mu held.
 func (p *proposer) gotThrough(now time.Time) {
+	p.paused = leaderInfo{}
 	if now.Sub(p.through) > maxStartAge {
 		p.flowing = now
 	}
@@ -273,7 +278,10 @@ func (p *proposer) nextBatch(leader leaderInfo, now time.Time) (batch []item[*op
 	if leader.id == "" || p.queue.len() == 0 || p.flying >= maxBatches || room <= 0 {
 		return nil, sweepEvery
 	}
-	hold := p.pause.Sub(now)
+	var hold time.Duration
+	if leader == p.paused {
+		hold = p.pause.Sub(now)
+	}
 	if p.queue.len() < maxEntryCommands {
 		hold = max(hold, p.pace.hold(now))
 	}
@@ -353,7 +361,7 @@ func (p *proposer) deliver(ctx context.Context, leader leaderInfo, changed <-cha
 		p.log.Debug("batch not committed", "leader", leader.id, "commands", len(batch), "err", err)
 		out = nil
 	}
-	p.settle(batch, out)
+	p.settle(leader, batch, out)
 }
 
 // requests encodes a batch. A retry differs in nothing but the ages.
@@ -371,7 +379,7 @@ func (p *proposer) requests(batch []item[*op]) []request {
 }
 
 // settle answers what was committed and queues the rest again.
-func (p *proposer) settle(batch []item[*op], out []outcome) {
+func (p *proposer) settle(leader leaderInfo, batch []item[*op], out []outcome) {
 	var again []item[*op]
 	now := time.Now()
 	p.mu.Lock()
@@ -390,7 +398,10 @@ func (p *proposer) settle(batch []item[*op], out []outcome) {
 	}
 	if len(again) > 0 {
 		p.retries.Add(uint64(len(again)))
-		p.pause = now.Add(retryPause)
+		if p.rest = min(2*p.rest, retryPause); leader != p.paused {
+			p.rest = firstPause
+		}
+		p.pause, p.paused = now.Add(p.rest), leader
 		p.queue.unshift(again)
 	}
 	p.mu.Unlock()
