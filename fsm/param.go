@@ -30,6 +30,7 @@ const (
 	ParameterLengths                           // lengths of numbers, see number.ParseLengths
 	ParameterNetworks                          // networks, with commas between them
 	ParameterZone                              // a time zone, see ParseZone
+	ParameterName                              // letters, digits and . _ -
 )
 
 // None is the value of a parameter that is off.
@@ -124,6 +125,11 @@ func (p *Parameter) parse(value string) (parsed, error) {
 	case ParameterZone:
 		z, err := ParseZone(value)
 		return parsed{text: z.String(), zone: z}, err
+	case ParameterName:
+		if !isName(value) {
+			return parsed{}, errors.New(p.Range() + " are possible")
+		}
+		return parsed{text: value}, nil
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < p.Min || n > p.Max {
@@ -148,6 +154,8 @@ func (p *Parameter) Range() string {
 		s = "networks, such as 192.0.2.0/24, 2001:db8::/32"
 	case ParameterZone:
 		s = "a time zone with its offsets"
+	case ParameterName:
+		s = fmt.Sprintf("letters, digits and . _ -, at most %d of them", maxName)
 	default:
 		s = strings.TrimSpace(fmt.Sprintf("a whole number from %d to %d %s", p.Min, p.Max, p.Unit))
 	}
@@ -246,6 +254,8 @@ func (p *Parameter) assign(params *Params, v parsed) {
 		*f = v.networks
 	case *Zone:
 		*f = v.zone
+	case *string:
+		*f = v.text
 	default:
 		panic(fmt.Sprintf("fsm: parameter %s has a field of type %T", p.Name, f))
 	}

@@ -61,6 +61,10 @@ func sipParameters() []Parameter {
 			About: "idle time after which a mapping gateway is shown as away",
 		},
 		Parameter{
+			Name: "SIP_REALM", Kind: ParameterName, Default: "tandem",
+			About: "the realm of phones' passwords; a change makes those that are stored useless", field: func(p *Params) any { return &p.Realm },
+		},
+		Parameter{
 			Name: "SS_ENDPOINT_EXPIRE", Kind: ParameterTime, Unit: "s", Min: 60, Max: day, Default: "3600", Vendor: "3600",
 			About: "longest registration", field: func(p *Params) any { return &p.LongestBinding },
 		},
@@ -90,19 +94,19 @@ func securityParameters() []Parameter {
 		},
 		Parameter{
 			Name: "SS_AUTHENTICATION_MAX_RETRY", Kind: ParameterCount, Unit: "tries", Min: 1, Max: 100, Default: "6", Vendor: "6",
-			About: "failed SIP authentications that suspend a phone",
+			About: "failed SIP authentications that suspend a phone", field: func(p *Params) any { return &p.AuthTries },
 		},
 		Parameter{
 			Name: "SS_AUTHENTICATION_FAILED_SUSPEND", Kind: ParameterTime, Unit: "s", Min: 1, Max: day, Default: "180", Vendor: "180",
-			About: "how long a phone is suspended",
+			About: "how long a phone is suspended", field: func(p *Params) any { return &p.AuthSuspend },
 		},
 		Parameter{
 			Name: "SS_REG_FAIL_BLACKLIST_COUNT", Kind: ParameterCount, Unit: "tries", Min: 1, Max: 1000, Default: "5", Vendor: "5",
-			About: "failed registrations that block a source address",
+			About: "failed registrations that block a source address", field: func(p *Params) any { return &p.AuthFailures },
 		},
 		Parameter{
 			Name: "SS_REG_FAIL_BLACKLIST_TIME", Kind: ParameterTime, Unit: "s", Min: 1, Max: 365 * day, Default: "3600", Vendor: "3600",
-			About: "how long such an address stays blocked",
+			About: "how long such an address stays blocked", field: func(p *Params) any { return &p.AuthBlock },
 		},
 		Parameter{
 			Name: "SS_CALLAUTH_INVALID_COUNT", Kind: ParameterCount, Unit: "calls", Min: 1, Max: 1000, Optional: true,

@@ -52,8 +52,13 @@ type Params struct {
 	ReplyUnknown    bool // SS_REPLY_UNAUTHORIZED
 	TrustedNetworks []Prefix
 	ResetTCP        bool          // SS_TCP_CLOSE_RESET
+	Realm           string        // SIP_REALM
 	LongestBinding  time.Duration // SS_ENDPOINT_EXPIRE
 	ReplaceBindings bool          // SS_ENDPOINT_REGISTER_REPLACE
+	AuthTries       uint32        // SS_AUTHENTICATION_MAX_RETRY
+	AuthSuspend     time.Duration // SS_AUTHENTICATION_FAILED_SUSPEND
+	AuthFailures    uint32        // SS_REG_FAIL_BLACKLIST_COUNT
+	AuthBlock       time.Duration // SS_REG_FAIL_BLACKLIST_TIME
 
 	CheckAccessIP    bool // SS_ACCESS_IP_CHECK
 	MaliciousLimit   uint32

@@ -11,8 +11,12 @@ import (
 	"tandem/sip"
 )
 
-// inviteLine is how a datagram with an INVITE begins.
-var inviteLine = []byte("INVITE ")
+// How a datagram with an INVITE begins, and with an OPTIONS: scanners ask with it, and
+// get nothing.
+var (
+	inviteLine  = []byte("INVITE ")
+	optionsLine = []byte("OPTIONS ")
+)
 
 // gate drops what this line does not take, before it is parsed: what comes from
 // nobody we know, and everything but INVITEs, to refuse them, while the node may
@@ -29,6 +33,8 @@ func (l *line) gate(src netip.AddrPort, packet []byte) bool {
 		return false
 	case n.guard.Known(src.Addr()) || n.guard.Trusted(src.Addr()):
 		return true
+	case n.phoned.Load() && !bytes.HasPrefix(packet, optionsLine):
+		return !n.phones.Silent(src.Addr()) // phones are anywhere
 	}
 	if isInvite { // an illegal call (F163)
 		n.guard.Refused(time.Now(), guard.Refusal{Source: src, Reason: fsm.EndUnknownSource, Packet: packet})
@@ -65,9 +71,19 @@ func (a *admission) Request(req *sip.Request, tx *sip.ServerTx) {
 		a.later(req, tx)
 		return
 	}
+	if req.Method == sip.REGISTER && tx != nil && a.n.phoned.Load() {
+		a.line.phones.Register(req, tx)
+		return
+	}
 	if req.Method == sip.INVITE && req.ToTag == "" && tx != nil {
 		now, src := time.Now(), req.Source.Addr
 		switch {
+		case !a.n.guard.Known(src.Addr()) && a.n.phoned.Load():
+			number, ok := a.line.phones.Caller(req, tx)
+			if !ok {
+				return
+			}
+			req.User = number
 		case !a.n.guard.Known(src.Addr()):
 			a.refuse(now, req, tx, fsm.EndUnknownSource, sipForbidden)
 			return

@@ -10,6 +10,7 @@ import (
 	"tandem/fsm"
 	"tandem/node/call"
 	"tandem/node/guard"
+	"tandem/node/phones"
 )
 
 // openCalls makes call control. Its service addresses are opened when the state
@@ -37,6 +38,13 @@ func (n *Node) openCalls() error {
 		Belongs: n.gateways.belongs, Params: n.gateways.params.Load,
 		Backoff: n.backoff, SpareDead: n.spareDead,
 		Hold: n.opts.SIP.Hold, MaxCalls: n.opts.SIP.MaxCalls, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.phones, err = phones.New(phones.Config{
+		Node: n.id, Incarnation: n.cluster.Incarnation(), Key: derive(n.opts.Secret, "nonces"),
+		Directory: n, Proposer: n.proposer, Blocked: n.spreadBlock, Logger: n.log,
 	})
 	return err
 }

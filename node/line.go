@@ -15,6 +15,7 @@ import (
 	"tandem/media"
 	"tandem/node/address"
 	"tandem/node/call"
+	"tandem/node/phones"
 	"tandem/sip"
 )
 
@@ -33,6 +34,7 @@ type line struct {
 	endpoint *sip.Endpoint
 	relay    *media.Relay
 	served   *call.Line
+	phones   *phones.Line
 	streams  *streams
 	mover    address.Mover
 	handed   bool // the former owner lives
@@ -60,6 +62,9 @@ func (n *Node) openLine(a fsm.Address) (l *line, err error) {
 	public := l.ip
 	if ip, err := netip.ParseAddr(a.Public); err == nil {
 		public = ip
+	}
+	if l.phones, err = n.phones.Line(l.ip, public); err != nil {
+		return nil, err
 	}
 	l.relay, err = media.New(media.Config{
 		IP: l.ip, Advertise: public, Ports: n.opts.Media,

@@ -76,6 +76,13 @@ func (ls *lines) former(ip netip.Addr) *line {
 	return nil
 }
 
+// count returns how many lines there are, and how many are being left.
+func (ls *lines) count() (open, leaving int) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return len(ls.open), len(ls.leaving)
+}
+
 // sip and media are what the metrics read.
 func (ls *lines) sip() (all []*sip.Stats) {
 	for _, l := range ls.all() {

@@ -36,6 +36,7 @@ import (
 	"tandem/node/cdr"
 	"tandem/node/guard"
 	"tandem/node/health"
+	"tandem/node/phones"
 	"tandem/node/trace"
 )
 
@@ -128,6 +129,9 @@ type Node struct {
 	proposer proposer
 	outbox   *outbox.Box
 	guard    *guard.Guard
+	phones   *phones.Service // nil: a witness
+	phoned   atomic.Bool     // there are phones
+	blocks   chan block      // to be told to the other nodes
 	calls    *call.Control
 	ring     *trace.Ring
 	lines    *lines
@@ -185,6 +189,7 @@ func New(opts Options) (*Node, error) {
 		return nil, err
 	}
 	n.proposer = proposer{n.cluster, n.awaitLife}
+	n.blocks = make(chan block, maxBlocks)
 	n.guard = guard.New(n.report)
 	n.confirmer = newConfirmer(n.upToDate)
 	n.movers = n.makeMovers()
@@ -192,6 +197,7 @@ func New(opts Options) (*Node, error) {
 	n.handleFill()
 	n.handleReady()
 	n.handleMissing()
+	n.handleBlock()
 	n.handleTrace()
 	n.handleOperate()
 	if err := n.openCalls(); err != nil {
@@ -245,6 +251,7 @@ func (n *Node) Run(ctx context.Context) error {
 			edge.run("gateway names", n.gateways.names.Run)
 		}
 		edge.run("comparison", n.compare)
+		edge.run("blocked sources", n.tellBlocks)
 		edge.run("outbox", n.outbox.Run)
 		edge.run("proof of life", n.beat)
 		edge.run("moves", n.move)

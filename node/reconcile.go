@@ -233,6 +233,7 @@ func (n *Node) refreshGuard() {
 		view.Peers = n.gateways.configure(mappings, routings, params)
 	}
 	n.guard.Configure(view, time.Now())
+	n.replica.View(func(s *fsm.State) { n.phoned.Store(n.phones != nil && len(s.Phones("", 1)) > 0) })
 }
 
 // everything joins the pages of a listing by id.

@@ -100,6 +100,9 @@ type Request struct {
 	Headers     Headers
 	Body        []byte
 
+	// User is who has proven to be the sender of a received request. Whoever stands
+	// before call control sets it; it is never read from the message.
+	User string
 	// Source is where a received request came from, and Conn the connection.
 	Source Peer
 	Conn   Conn

@@ -17,6 +17,7 @@ package auth
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -264,15 +265,19 @@ func (s *Server) Challenges(source, local netip.Addr, stale bool) []string {
 	return values
 }
 
-// The sizes of a nonce: time in milliseconds, and a keyed hash of it and of what it
-// is bound to.
+// The sizes of a nonce: time in milliseconds, something random (phones behind one
+// address must not share a nonce), and a keyed hash of both and of what it is bound to.
 const (
-	stampSize = 8
+	timeSize  = 8
+	saltSize  = 6
+	stampSize = timeSize + saltSize
 	macSize   = 16
 )
 
 func (s *Server) nonce(at time.Time, source, local netip.Addr) string {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, stampSize+macSize), uint64(at.UnixMilli()))
+	b = b[:stampSize]
+	rand.Read(b[timeSize:]) // never fails
 	mac := s.mac(b, source, local)
 	return base64.RawURLEncoding.EncodeToString(append(b, mac[:]...))
 }
