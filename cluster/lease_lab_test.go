@@ -110,6 +110,12 @@ type death struct {
 // leases runs a scenario over a cluster with leases.
 func leases(t *testing.T, size int, script func(*testing.T, *leaseLab)) {
 	t.Helper()
+	leasesWith(t, size, func(*cluster.Config) {}, script)
+}
+
+// leasesWith is leases with a change of the first node's configuration.
+func leasesWith(t *testing.T, size int, edit func(*cluster.Config), script func(*testing.T, *leaseLab)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := &leaseLab{lab: emptyLab(t), stop: make(chan struct{})}
 		defer l.close()
@@ -118,6 +124,7 @@ func leases(t *testing.T, size int, script func(*testing.T, *leaseLab)) {
 		for range size {
 			l.join(size)
 		}
+		edit(&l.nodes[0].cfg)
 		for _, n := range l.nodes {
 			l.begin(n)
 		}

@@ -339,3 +339,30 @@ func (n *labNode) cutFrom(l *leaseLab, o *labNode) {
 	l.net.EditLink(n.host, o.host, func(k *sim.Link) { k.Cut = true })
 	l.net.EditLink(o.host, n.host, func(k *sim.Link) { k.Cut = true })
 }
+
+// TestTwoAndAWitness: the witness votes and pledges, and does not lead.
+func TestTwoAndAWitness(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		t.Run(fmt.Sprintf("exit known %v", known), func(t *testing.T) {
+			leasesWith(t, 3, func(c *cluster.Config) { c.Witness = true }, func(t *testing.T, l *leaseLab) {
+				witness := l.nodes[0]
+				l.await("a full node leads", 10*time.Second, func() bool { return l.leader() != witness })
+				dead := l.leader()
+				start := time.Now()
+				if known {
+					l.exit(dead)
+				} else {
+					l.kill(dead)
+				}
+				t.Log("declared dead after", l.dead(dead, start))
+				time.Sleep(2 * time.Second)
+				if l.leader() == witness {
+					t.Error("the witness leads")
+				}
+				if l.holders() != 2 {
+					t.Errorf("%d leases", l.holders())
+				}
+			})
+		})
+	}
+}
