@@ -43,6 +43,7 @@ func (n *Node) sources() metrics.Sources {
 		SIP: n.lines.sip, Media: n.lines.media,
 	}
 	s.Broken = n.replica.broken.Load
+	s.Takeover = n.takeover
 	if n.gateways != nil {
 		s.Health = n.gateways.check
 	}

@@ -31,17 +31,18 @@ import (
 
 // Sources is where the figures come from. A nil field is left out.
 type Sources struct {
-	Version string // of the build
-	Cluster *cluster.Cluster
-	State   interface{ View(func(*fsm.State)) }
-	Calls   *call.Control
-	Guard   *guard.Guard
-	Health  *health.Checker // nil: a witness has none
-	CDRs    *cdr.Store
-	SIP     func() []*sip.Stats    // of each service address
-	Media   func() []media.Totals  // of each service address
-	Outbox  interface{ Len() int } // settlements that wait
-	Broken  func() uint64          // snapshots whose records do not hash to what was kept
+	Version  string // of the build
+	Cluster  *cluster.Cluster
+	State    interface{ View(func(*fsm.State)) }
+	Calls    *call.Control
+	Guard    *guard.Guard
+	Health   *health.Checker // nil: a witness has none
+	CDRs     *cdr.Store
+	SIP      func() []*sip.Stats    // of each service address
+	Media    func() []media.Totals  // of each service address
+	Outbox   interface{ Len() int } // settlements that wait
+	Takeover func() Takeover
+	Broken   func() uint64 // snapshots whose records do not hash to what was kept
 }
 
 // Handler returns what answers /metrics: the node's figures, those of the Go
@@ -107,6 +108,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.from.Cluster != nil {
 		s.cluster(c.from.Cluster.Status(), c.from.Cluster.Counters())
+	}
+	if c.from.Takeover != nil && c.from.Cluster != nil {
+		s.takeover(c.from.Takeover(), c.from.Cluster.Counters())
 	}
 	if c.from.Outbox != nil {
 		s.add(OutboxDepth, float64(c.from.Outbox.Len()))

@@ -84,6 +84,21 @@ const (
 	HashMismatchTotal = "tandem_fsm_state_hash_mismatch_total"
 
 	// RaftIsLeader is 1 on the leader.
+	// Serving is 1 while this node takes calls: announced, and leased.
+	Serving = "tandem_serving"
+	// Draining is 1 while this node runs empty.
+	Draining = "tandem_draining"
+	// LeaseHeld is 1 while this node may speak to the outside.
+	LeaseHeld = "tandem_lease_held"
+	// LeaseLeftSeconds is how long the lease lasts without a further answer.
+	LeaseLeftSeconds = "tandem_lease_left_seconds"
+	// LeasePingsTotal counts the pings of leases, by result.
+	LeasePingsTotal = "tandem_lease_pings_total"
+	// Addresses is the service addresses on this node, by state.
+	Addresses = "tandem_addresses"
+	// TakeoverEventsTotal counts what happened to lives and addresses, by event.
+	TakeoverEventsTotal = "tandem_takeover_events_total"
+
 	RaftIsLeader = "tandem_raft_is_leader"
 	// RaftHasLeader is 1 while this node knows a leader.
 	RaftHasLeader = "tandem_raft_has_leader"
@@ -177,6 +192,14 @@ func all() []metric {
 		{BlacklistEvictedTotal, "Windows of the blacklist's counters dropped to keep within their bounds.", counter, nil},
 		{ClusterCallsActive, "Live calls of the whole cluster.", gauge, nil},
 		{HashMismatchTotal, "Checkpoints at which this node's state differed from another's, or from its own records.", counter, nil},
+
+		{Serving, "1 while this node takes calls: the cluster knows it, and it holds its lease.", gauge, nil},
+		{Draining, "1 while this node runs empty.", gauge, nil},
+		{LeaseHeld, "1 while this node may speak to the outside.", gauge, nil},
+		{LeaseLeftSeconds, "How long this node's lease lasts without a further answer.", gauge, nil},
+		{LeasePingsTotal, "Pings of leases: sent by this node, answered or refused by it.", counter, []string{"result"}},
+		{Addresses, "Service addresses on this node.", gauge, []string{"state"}},
+		{TakeoverEventsTotal, "What happened to lives and addresses of nodes, as this node saw it.", counter, []string{"event"}},
 
 		{RaftIsLeader, "1 on the leader.", gauge, nil},
 		{RaftHasLeader, "1 while this node knows a leader.", gauge, nil},
