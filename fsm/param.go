@@ -126,7 +126,7 @@ func (p *Parameter) parse(value string) (parsed, error) {
 		z, err := ParseZone(value)
 		return parsed{text: z.String(), zone: z}, err
 	case ParameterName:
-		if !isName(value) {
+		if !isName(value) || strings.EqualFold(value, None) {
 			return parsed{}, errors.New(p.Range() + " are possible")
 		}
 		return parsed{text: value}, nil
