@@ -18,10 +18,10 @@ import (
 	"tandem/cluster"
 	"tandem/fsm"
 	"tandem/media"
-	"tandem/node/health"
 	"tandem/node/call"
 	"tandem/node/cdr"
 	"tandem/node/guard"
+	"tandem/node/health"
 	"tandem/sip"
 )
 
@@ -136,6 +136,7 @@ func (w whole) Collect(out chan<- prometheus.Metric) {
 	}
 	s.add(CallsActive, 0)
 	s.add(CallsHeld, 0)
+	s.takeover(Takeover{Serving: true, Open: 1}, cluster.Counters{LeaseLost: 1})
 }
 
 // Each documented name is collected, once, by the rules of Prometheus.

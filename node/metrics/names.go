@@ -83,7 +83,6 @@ const (
 	// Anything but 0 is an alarm.
 	HashMismatchTotal = "tandem_fsm_state_hash_mismatch_total"
 
-	// RaftIsLeader is 1 on the leader.
 	// Serving is 1 while this node takes calls: announced, and leased.
 	Serving = "tandem_serving"
 	// Draining is 1 while this node runs empty.
@@ -99,6 +98,7 @@ const (
 	// TakeoverEventsTotal counts what happened to lives and addresses, by event.
 	TakeoverEventsTotal = "tandem_takeover_events_total"
 
+	// RaftIsLeader is 1 on the leader.
 	RaftIsLeader = "tandem_raft_is_leader"
 	// RaftHasLeader is 1 while this node knows a leader.
 	RaftHasLeader = "tandem_raft_has_leader"
