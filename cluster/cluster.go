@@ -4,15 +4,18 @@
 //
 // It owns raft (elections, replication, snapshots), memberlist (who is there),
 // the way of a command from any node to the leader and of its result back,
-// log time, linearizable reads, membership changes and the rpc that nodes use
-// among themselves. It never looks into a command, never decides about money,
-// and never opens a socket: connections come in through a [Network], disks
-// through raft's store interfaces.
+// log time, linearizable reads, membership changes, leases, the evidence that a
+// member is dead, backups and new generations, and the rpc that nodes use among
+// themselves. It never looks into a command, never decides about money, and
+// never opens a socket: connections come in through a [Network], disks through
+// raft's store interfaces.
 //
 //	c, err := cluster.Open(cluster.Config{ID: "n1", Network: net, Machine: m, ...})
 //	c.Handle("cdr.fill", fill)        // before Run
 //	go c.Run(ctx)                     // returns after everything has stopped
 //	r, err := c.Propose(ctx, cluster.Command{Lane: cluster.LaneStart, Body: b})
+//	c.Announced()                     // the state has the node's own announcement
+//	if c.Lease() { ... }              // before anything is sent to the outside
 //
 // Sub-packages: pki (certificates), transport (the [Network] of production:
 // one TLS port and UDP gossip), store (log and stable store on bbolt), outbox

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"tandem/chaos/sim"
 	"tandem/cluster"
+	"tandem/cluster/store"
 )
 
 // recovery is the recovery of a node of the lab.
@@ -130,4 +132,44 @@ func TestRestore(t *testing.T) {
 		l.follow(first, 2)
 		l.equal(22)
 	})
+}
+
+// TestRestoreIntoFiles is TestRestore with the stores of production.
+func TestRestoreIntoFiles(t *testing.T) {
+	var file bytes.Buffer
+	bubble(t, 1, func(t *testing.T, l *lab) {
+		l.leader()
+		for i := range 20 {
+			l.propose(l.nodes[0], fmt.Sprint(i))
+		}
+		if _, err := l.nodes[0].c.Backup(context.Background(), &file); err != nil {
+			t.Fatal(err)
+		}
+	})
+	dir := t.TempDir()
+	log, err := store.OpenLog(filepath.Join(dir, "raft.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	snapshots, err := store.Snapshots(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &ledger{}
+	index, err := cluster.Recover(cluster.Recovery{ID: "n1", ClusterID: "test", Advertise: "10.0.0.1:7946", Generation: 2,
+		Log: log, Stable: log, Snapshots: snapshots, Machine: m, Backup: &file})
+	if err != nil || index < 20 || len(m.bodies()) != 20 {
+		t.Fatalf("recovered %d commands at %d: %v", len(m.bodies()), index, err)
+	}
+	list, err := snapshots.List()
+	if err != nil || len(list) == 0 || list[0].Index != index || len(list[0].Configuration.Servers) != 1 {
+		t.Fatalf("snapshots %+v: %v", list, err)
+	}
+	if err := snapshots.(interface{ Clear() error }).Clear(); err != nil {
+		t.Fatal(err)
+	}
+	if list, err = snapshots.List(); err != nil || len(list) != 0 {
+		t.Errorf("after clearing: %+v: %v", list, err)
+	}
 }

@@ -87,7 +87,7 @@ type lease struct {
 	quit    chan struct{}  // closed when the node stops
 	probing sync.WaitGroup // what runs beside the loop
 
-	mu         sync.Mutex // guards what follows; never held while anything is called
+	mu         sync.Mutex // guards what follows; never held while anybody else is asked
 	tally      *tally
 	voters     int
 	flying     map[string]int           // pings on their way, by member
@@ -97,8 +97,8 @@ type lease struct {
 	over       bool                     // the node is stopping: no lease any more
 	absent     bool                     // the state is being replaced
 	level      time.Duration            // what was committed then has been applied
-	target     uint64                   // index that was committed at the time below
-	targets    time.Duration
+	target     uint64                   // what was committed at targetAt, to be applied
+	targetAt   time.Duration
 	deaths     map[life]*death
 	dying      map[string]bool // members whose connection was lost and that are being probed
 	campaigned uint64          // newest term whose leader this node has campaigned against
@@ -109,9 +109,8 @@ type lease struct {
 func newLease(c *Cluster) *lease {
 	now := c.cfg.Boot()
 	l := &lease{c: c, rpc: newRPC(c.rpc.self, c.cfg.Network, c.log), wake: make(chan struct{}, 1), quit: make(chan struct{}),
-		tally: newTally(life{c.cfg.ID, c.Incarnation()}, now), level: now, targets: now,
-		flying: map[string]int{}, seen: map[string]time.Duration{}, deaths: map[life]*death{},
-		dying: map[string]bool{}}
+		tally: newTally(life{c.cfg.ID, c.Incarnation()}, now), level: now, targetAt: now,
+		flying: map[string]int{}, seen: map[string]time.Duration{}, deaths: map[life]*death{}, dying: map[string]bool{}}
 	l.rpc.patience, l.rpc.lost = pulsePatience, l.disconnected
 	return l
 }
@@ -172,7 +171,7 @@ func (l *lease) look(now time.Duration) membership {
 	defer l.mu.Unlock()
 	l.voters = voters
 	if applied+behindSlack >= l.target {
-		l.level, l.target, l.targets = l.targets, commit, now
+		l.level, l.target, l.targetAt = l.targetAt, commit, now
 	}
 	m := membership{set: set, version: version, voters: voters}
 	l.tally.tick(now, m)

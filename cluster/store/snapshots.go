@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
@@ -13,9 +14,10 @@ import (
 // fall back to when that is damaged.
 const snapshotsKept = 2
 
-// Snapshots opens the snapshot store, dir/snapshots.
+// Snapshots opens the snapshot store, dir/snapshots. What it does is told by
+// raft's own log.
 func Snapshots(dir string) (raft.SnapshotStore, error) {
-	s, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, nil)
+	s, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, hclog.NewNullLogger())
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots in %s: %w", dir, err)
 	}
