@@ -47,6 +47,9 @@ func (s *State) progress(cmd *Command, b *Progress) Result {
 	c.State = CallRinging
 	c.Alive = max(c.Alive, at)
 	c.dialogs(b.DialogA, b.DialogB, b.Media)
+	if b.Attempts != nil {
+		c.Attempts = b.Attempts
+	}
 	return Result{Grant: c.grant(c.Granted)}
 }
 

@@ -28,13 +28,20 @@ func (s *State) Check() error {
 		ingresses[c.Ingress]++
 		egresses[c.gateway()]++
 	})
-	return errors.Join(s.checkAccounts(held, accounts), s.checkPurchases(), s.checkGateways(ingresses, egresses), s.checkAddressOwners())
+	return errors.Join(s.checkAccounts(held, accounts), s.checkPurchases(), s.checkGateways(ingresses, egresses), s.checkOwners())
 }
 
-// checkAddressOwners verifies that each address is served by a process that the
-// members know, or by nobody.
-func (s *State) checkAddressOwners() error {
+// checkOwners verifies that each address is served by a process that the members
+// know, or by nobody, and that the calls of all owners are all calls.
+func (s *State) checkOwners() error {
 	first := ""
+	owned := 0
+	for _, calls := range s.ix.owned {
+		owned += len(calls)
+	}
+	if owned != s.calls.count {
+		first = fmt.Sprintf("%d calls have owners, there are %d", owned, s.calls.count)
+	}
 	s.addresses.each(func(ip string, a *Address) {
 		m := s.members.get(a.Owner)
 		if a.Owner != "" && (m == nil || m.Incarnation != a.Incarnation) {

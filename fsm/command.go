@@ -101,7 +101,8 @@ type Progress struct {
 	Status    uint16
 	DialogA   []byte // early dialogs and SDP as sent and received; opaque
 	DialogB   []byte
-	Media     []byte // media session state; opaque
+	Media     []byte    // media session state; opaque
+	Attempts  []Attempt // until now; nil: unchanged
 }
 
 // AnswerCall reports a candidate's 200 (Age: since it arrived). The call is

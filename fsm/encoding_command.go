@@ -25,6 +25,7 @@ func (b *Progress) fields(c *wire.Codec) {
 	c.Bytes(&b.DialogA, MaxDialog)
 	c.Bytes(&b.DialogB, MaxDialog)
 	c.Bytes(&b.Media, MaxMedia)
+	wire.Slice(c, &b.Attempts, maxAttempts, each[Attempt])
 }
 
 func (b *AnswerCall) fields(c *wire.Codec) {

@@ -225,12 +225,18 @@ func (c *Call) adoptRinging(now time.Time, ev adopted) {
 		return
 	}
 	c.phase = hunting
+	for _, line := range rec.Attempts[:max(len(rec.Attempts)-1, 0)] { // the last one rings
+		c.tries = append(c.tries, &try{done: true, line: line})
+	}
 	t := c.adoptTry(now, int(nm.candidate), int(nm.try))
 	if t == nil {
 		c.adoptStarting(now)
 		return
 	}
 	t.rang, t.line.PDD = true, rec.Ringing.Sub(rec.Started)
+	if n := len(rec.Attempts); n > 0 {
+		t.line = rec.Attempts[n-1]
+	}
 	b := &c.legs[media.B]
 	t.forks = map[string]*fork{b.dialog.RemoteTag: {dialog: b.dialog, update: b.update}}
 	c.next = place{candidate: int(nm.candidate), address: int(nm.try) + 1}

@@ -161,6 +161,25 @@ func TestAdoptUnanswered(t *testing.T) {
 		}
 		w.over()
 	})
+	bubble(t, "ringing at the second gateway", "10", func(t *testing.T, w *world) {
+		w.caller.call("4420")
+		settle()
+		w.one.says(503, false)
+		settle()
+		w.two.says(180, false)
+		settle()
+		w.restart(2 * time.Second)
+		w.two.says(200, true)
+		settle()
+		w.caller.want(100, 180, 200)
+		w.caller.sendBye()
+		settle()
+		cdr := w.ledger.lastCDR(t)
+		if tries := cdr.Attempts; len(tries) != 2 || tries[0].Status != 503 || tries[1].Gateway != cdr.Egress {
+			t.Errorf("attempts of a former owner: %+v", tries)
+		}
+		w.over()
+	})
 	bubble(t, "ringing, then cancelled", "10", func(t *testing.T, w *world) {
 		w.caller.call("4420")
 		settle()

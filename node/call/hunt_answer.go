@@ -119,7 +119,7 @@ func (c *Call) provisional(now time.Time, t *try, res *sip.Response) {
 	t.rang = true
 	t.line.PDD = now.Sub(t.started)
 	c.timers.set(timerRing, now.Add(c.ringTime(&c.plan.Candidates[t.candidate])))
-	progress := &fsm.Progress{Call: c.id, Epoch: c.epoch, Candidate: t.candidate, Status: uint16(res.Status)}
+	progress := &fsm.Progress{Call: c.id, Epoch: c.epoch, Candidate: t.candidate, Status: uint16(res.Status), Attempts: c.attempts()}
 	progress.DialogA, progress.DialogB, progress.Media = c.record(t)
 	c.propose(cluster.LaneExtend, progress, now, now.Add(c.kit.cfg.Hold))
 }
