@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"encoding/hex"
 	"hash/fnv"
 	"strconv"
@@ -34,7 +35,7 @@ func (e *Endpoint) receive(from arrival, raw []byte) {
 		e.cfg.Trace(false, from.peer, raw)
 	}
 	var sum uint64
-	if from.conn == nil {
+	if from.conn == nil && !bytes.HasPrefix(raw, []byte("SIP/2.0 ")) {
 		sum = e.repeats.sum(src, raw)
 		if tx := e.repeats.find(sum); tx != nil {
 			e.stats.RequestsIn.add(tx.method)

@@ -41,7 +41,7 @@ func (e *Endpoint) refusal(req *Request) (status int, extra []Header) {
 	if routes(req.Headers) > MaxDialog {
 		return 513, nil // its dialog could not be kept
 	}
-	if e.loops(req) > maxLoops {
+	if req.opens() && e.loops(req) > maxLoops {
 		return 482, nil
 	}
 	return 0, nil
@@ -111,7 +111,7 @@ const maxLoops = 3
 // loops counts the Vias of a request that are our own, behind the top one.
 func (e *Endpoint) loops(req *Request) (n int) {
 	for _, value := range req.vias[1:] {
-		if v, ok := parseVia(value); ok && strings.EqualFold(v.sentBy, e.public[UDP]) {
+		if v, ok := parseVia(value); ok && slices.Contains(e.public[:], v.sentBy) {
 			n++
 		}
 	}
