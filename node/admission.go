@@ -43,7 +43,7 @@ func (l *line) gate(src netip.AddrPort, packet []byte) bool {
 }
 
 // permit says whether a message may leave. Without a lease only a refusal does,
-// since another node may be about to speak for this one (ARCHITECTURE.md, rule 15).
+// since another node may be about to speak for this one (ARCHITECTURE.md, rule 17).
 // Without a leader there is no 100: a caller who has it stops repeating his INVITE,
 // and if this node dies now, nobody else has ever heard of it.
 func (n *Node) permit(status int) bool {

@@ -99,7 +99,7 @@ func (ls *lines) media() (all []media.Totals) {
 }
 
 // serveLines opens the service addresses that the state gives to this process and
-// leaves the others. It opens nothing without a lease (ARCHITECTURE.md, rule 15).
+// leaves the others. It opens nothing without a lease (ARCHITECTURE.md, rule 17).
 func (n *Node) serveLines(ctx context.Context) {
 	if n.calls == nil || !n.announced() {
 		return

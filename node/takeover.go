@@ -45,7 +45,7 @@ func (n *Node) peers() (set []cluster.LeaseMember, version uint64) {
 }
 
 // probe says whether a member's process has ended for certain: the members share
-// a kernel, and its signalling port is free (ARCHITECTURE.md, rule 15).
+// a kernel, and its signalling port is free (ARCHITECTURE.md, rule 18).
 func (n *Node) probe(node string) bool {
 	var ip netip.Addr
 	n.replica.View(func(s *fsm.State) {

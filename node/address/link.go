@@ -14,7 +14,7 @@ import (
 )
 
 // The kernel's lease of an address, which ends by itself when nobody renews it:
-// also under SIGSTOP, and after kill -9 of everything (ARCHITECTURE.md, rule 15).
+// also under SIGSTOP, and after kill -9 of everything (ARCHITECTURE.md, rule 20).
 const (
 	validSeconds = 1
 	renewEvery   = 300 * time.Millisecond
@@ -203,7 +203,7 @@ func (h *holding) pause(now time.Time) time.Duration {
 }
 
 // contested: another host claims the address. It is defended once in a while; when
-// our lease is in doubt the other one is right (ARCHITECTURE.md, rule 15).
+// our lease is in doubt the other one is right (ARCHITECTURE.md, rule 20).
 func (h *holding) contested(ctx context.Context, mac net.HardwareAddr) error {
 	if !h.leased() {
 		return errors.Join(fmt.Errorf("%s is at %s: %w", h.ip, mac, ErrConflict), h.Remove(ctx, h.ip))
