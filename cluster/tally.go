@@ -34,14 +34,17 @@ func (m membership) up(who life) bool {
 	return known && l.Up && l.Incarnation == who.incarnation
 }
 
+// size is the number of members. While the first ones announce themselves one by
+// one raft's voters are counted, or the first one would be a majority of one.
+func (m membership) size() int { return max(len(m.set), m.voters) }
+
 // answersNeeded is how many others must have answered for a lease: with the node
-// itself they are a majority. While the first members announce themselves one
-// by one raft's voters are counted, or the first one would be a majority of one.
-func (m membership) answersNeeded() int { return max(len(m.set), m.voters) / 2 }
+// itself they are a majority.
+func (m membership) answersNeeded() int { return m.size() / 2 }
 
 // pledgesNeeded is how many others must have pledged. Of n members n-1 are
 // others; ⌊n/2⌋ answers and ⌈n/2⌉ pledges are n, so that one of them gave both.
-func (m membership) pledgesNeeded() int { return (len(m.set) + 1) / 2 }
+func (m membership) pledgesNeeded() int { return (m.size() + 1) / 2 }
 
 // verdict is a member's answer to a ping.
 type verdict uint8
