@@ -140,10 +140,13 @@ func (s *State) handOver(cmd *Command, b *HandOver) Result {
 	case to.Draining:
 		return refuse(Conflict, fmt.Sprintf("node %s is draining", b.To))
 	}
-	if a.Move != MoveReinvite {
-		if a.Owner != from.Node || a.Incarnation != from.Incarnation {
-			return refuse(StaleEpoch, a.served())
-		}
+	served := a.Owner == from.Node && a.Incarnation == from.Incarnation
+	// One that cannot move may be away from home still, if it could before.
+	moves := a.Move != MoveReinvite || served && b.To == a.Home
+	if moves && !served {
+		return refuse(StaleEpoch, a.served())
+	}
+	if moves {
 		s.serve(s.addresses.edit(b.IP), to.Node, to.Incarnation)
 	}
 	n := s.move(from.Node, to, func(c *Call) bool { return c.Line == b.IP })
