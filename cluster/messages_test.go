@@ -15,6 +15,13 @@ func FuzzMessages(f *testing.F) {
 		func() interface{ code(*wire.Codec) } { return new(pong) },
 		func() interface{ code(*wire.Codec) } { return new(request) },
 		func() interface{ code(*wire.Codec) } { return new(outcome) },
+		func() interface{ code(*wire.Codec) } { return new(pulse) },
+		func() interface{ code(*wire.Codec) } { return new(echo) },
+		func() interface{ code(*wire.Codec) } { return new(plea) },
+		func() interface{ code(*wire.Codec) } { return new(pledged) },
+		func() interface{ code(*wire.Codec) } { return new(exited) },
+		func() interface{ code(*wire.Codec) } { return new(candidate) },
+		func() interface{ code(*wire.Codec) } { return new(summons) },
 	}
 	for i, m := range []interface{ code(*wire.Codec) }{
 		&message{id: 7, kind: kindRequest, name: "x", body: []byte("y")},
@@ -22,6 +29,13 @@ func FuzzMessages(f *testing.F) {
 		&pong{ID: "n1", Wall: 1, Live: true, Checks: []Checkpoint{{Index: 1024}}},
 		&request{lane: LaneStart, flow: "gw", envelope: []byte("e")},
 		&outcome{index: 9, data: []byte("r")},
+		&pulse{Incarnation: 1 << 44, Version: 9},
+		&echo{Node: "n1", Incarnation: 1 << 44, Verdict: verdictOlder},
+		&plea{Node: "n1", Incarnation: 1 << 44, Bind: true},
+		&pledged{Given: true, Incarnation: 1 << 44},
+		&exited{Incarnation: 1 << 44},
+		&candidate{ID: "n1", LastTerm: 2, Last: 9, Witness: true},
+		&summons{Dead: "n1", Term: 2},
 	} {
 		w := wire.Encoder(nil)
 		m.code(w)
