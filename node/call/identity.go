@@ -48,6 +48,10 @@ func keptHeaders(in sip.Headers) sip.Headers {
 	return kept
 }
 
+// chargingVector correlates the charging records of trusted networks (RFC 7315
+// section 4.6); it goes on between them alone.
+const chargingVector = "p-charging-vector"
+
 // passes reports a header that goes on as it came.
 func passes(name string) bool {
 	return !strings.EqualFold(name, "Privacy") && len(sip.PassedHeaders(sip.Headers{{Name: name}})) == 1
@@ -56,7 +60,8 @@ func passes(name string) bool {
 // identifies reports a header that an identity is read from.
 func identifies(name string) bool {
 	switch strings.ToLower(name) {
-	case "p-asserted-identity", "p-preferred-identity", "remote-party-id", "privacy", "diversion", "identity", "date":
+	case "p-asserted-identity", "p-preferred-identity", "remote-party-id", "privacy", "diversion", "identity", "date",
+		chargingVector:
 		return true
 	}
 	return false
@@ -226,6 +231,9 @@ func (c *Call) present(candidate *fsm.Candidate) (from string, headers sip.Heade
 		for _, d := range id.diversions {
 			headers.Add("Diversion", d.header(c.line.host()))
 		}
+	}
+	if vector := c.pass.Get(chargingVector); vector != "" && in.Trusted && out.Trusted {
+		headers.Add("P-Charging-Vector", vector)
 	}
 	// The signature is over these two numbers and the time; it stands as long as they
 	// do (RFC 8224 section 4.1), and the world is told no more by it than by From.

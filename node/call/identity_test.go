@@ -137,6 +137,7 @@ func TestIdentity(t *testing.T) {
 			[]string{fromCaller, `Diversion: "B" <sip:4930777@core.example>;reason=user-busy;counter=1;x=y`},
 			[]string{"Diversion: <sip:4930777@10.0.0.1>;reason=user-busy;counter=1"}, []string{"core.example", "x=y"}},
 		"diversion not asked for": {both(nil), []string{fromCaller, "Diversion: <sip:4930777@x>"}, nil, []string{"4930777"}},
+		"charging vector":         {both(nil), []string{fromCaller, "P-Charging-Vector: icid-value=1"}, []string{"P-Charging-Vector: icid-value=1"}, nil},
 		"signed":                  {nil, []string{fromCaller, signed, date}, []string{signed, date}, nil},
 		"signed for another callee": {in(func(p *fsm.Profile) { p.CalleeFrom = fsm.CalleeDiversion }),
 			[]string{fromCaller, signed, date, "Diversion: <sip:4421@x>"}, []string{"sip:4421@"}, []string{"Identity", "Date"}},

@@ -2,6 +2,7 @@ package call
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -261,30 +262,30 @@ func TestMediaModes(t *testing.T) {
 func TestResend(t *testing.T) {
 	bubble(t, "list", "10", func(t *testing.T, w *world) {
 		w.ledger.profile(t, "gw1", func(p *fsm.Profile) { p.Resend = "200, 300" })
-		sent := 0
+		var sent atomic.Int32
 		w.lose(func(_, to netAddrPort, raw []byte) bool {
 			lost := to.String() == gwOneAddr && hasPrefix(raw, "INVITE")
 			if lost {
-				sent++
+				sent.Add(1)
 			}
 			return lost
 		})
 		w.caller.call("4420")
 		pause(190 * time.Millisecond)
-		if sent != 1 {
-			t.Errorf("%d sent at 190 ms", sent)
+		if sent.Load() != 1 {
+			t.Errorf("%d sent at 190 ms", sent.Load())
 		}
 		pause(30 * time.Millisecond)
-		if sent != 2 {
-			t.Errorf("%d sent at 220 ms", sent)
+		if sent.Load() != 2 {
+			t.Errorf("%d sent at 220 ms", sent.Load())
 		}
 		pause(300 * time.Millisecond)
-		if sent != 3 {
-			t.Errorf("%d sent at 520 ms", sent)
+		if sent.Load() != 3 {
+			t.Errorf("%d sent at 520 ms", sent.Load())
 		}
 		pause(3 * time.Second)
-		if sent != 3 {
-			t.Errorf("%d sent in all", sent)
+		if sent.Load() != 3 {
+			t.Errorf("%d sent in all", sent.Load())
 		}
 		w.lose(nil)
 		pause(time.Second)
