@@ -137,6 +137,11 @@ func mustAppend(t *testing.T, cmd *Command) []byte {
 // TestGolden pins the bytes of every record: what is in a log or a snapshot has
 // to stay readable.
 func TestGolden(t *testing.T) {
+	compared := 0
+	golden := func(t *testing.T, name string, got []byte) {
+		compared++
+		golden(t, name, got)
+	}
 	for k := Kind(1); k <= lastKind; k++ {
 		golden(t, fmt.Sprintf("command-%02d-%s", k, k), mustAppend(t, sample(t, k)))
 	}
@@ -147,6 +152,10 @@ func TestGolden(t *testing.T) {
 	golden(t, "transfer", AppendTransfer(nil, filled(t, new(Transfer))))
 	for _, r := range records() {
 		golden(t, "record-"+reflect.TypeOf(r).Elem().Name(), encode(nil, filled(t, r)))
+	}
+	files, err := os.ReadDir(filepath.Join("testdata", "encoding"))
+	if err != nil || len(files) != compared {
+		t.Errorf("%d files, %d are compared (%v): those of what is gone have to go, too", len(files), compared, err)
 	}
 }
 
