@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -12,10 +13,13 @@ import (
 	"tandem/cluster"
 	"tandem/fsm"
 	"tandem/node/api/client"
+	"tandem/node/backup"
 )
 
-// Operator does to consensus what an operator asks for, from any node.
+// Operator does to the cluster what an operator asks for, from any node.
 type Operator interface {
+	// Backup writes what the cluster can be restored from.
+	Backup(ctx context.Context, w io.Writer) (backup.Manifest, error)
 	// Transfer lets another voter lead.
 	Transfer(ctx context.Context) error
 	// Remove takes a node out of consensus; force allows fewer than three voters.

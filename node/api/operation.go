@@ -41,7 +41,7 @@ func (s *server) register(mux *http.ServeMux) (*document, error) {
 	api.UseMiddleware(s.admit)
 	for _, add := range []func(huma.API){
 		s.addAccounts, s.addPackages, s.addLedger, s.addGateways, s.addRateTables, s.addRates, s.addParameters, s.addBlacklist,
-		s.addNumberLists, s.addCalls, s.addCDRs, s.addTraces, s.addCluster, s.addNodes, s.addRoutes, s.addTokens,
+		s.addNumberLists, s.addCalls, s.addCDRs, s.addTraces, s.addCluster, s.addNodes, s.addBackups, s.addRoutes, s.addTokens,
 	} {
 		add(api)
 	}

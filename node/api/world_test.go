@@ -19,6 +19,7 @@ import (
 	"tandem/cluster"
 	"tandem/fsm"
 	"tandem/node/api/client"
+	"tandem/node/backup"
 	"tandem/node/cdr"
 	"tandem/node/trace"
 )
@@ -197,6 +198,18 @@ func (w *world) Status() cluster.Status {
 	st := w.status
 	st.Commit, st.Applied = w.index, w.index
 	return st
+}
+
+// Backup implements Operator: one with an index, or one that breaks off.
+func (w *world) Backup(_ context.Context, out io.Writer) (backup.Manifest, error) {
+	b := backup.NewWriter(out, []byte("key"), backup.Head{ClusterID: "c1"})
+	if _, err := io.WriteString(b.State(), strings.Repeat("state", 100_000)); err != nil {
+		return backup.Manifest{}, err
+	}
+	if err := w.failure(); err != nil {
+		return backup.Manifest{}, err
+	}
+	return b.Close(7, epoch.Std())
 }
 
 // Transfer implements Operator.

@@ -137,11 +137,19 @@ func heldBusiness() *objects.Document {
 
 // place starts a customer and his carrier; the first pair has voice.
 func (s *held) place(ctx context.Context, carriers *sync.WaitGroup, i, calls int, cps float64) *part {
+	p := &part{name: []string{"voice", "silent"}[i], calls: calls}
+	return s.placeWith(ctx, carriers, ctx, i, p, load.CallersConfig{CPS: cps, Calls: calls, Talk: longTalk, RTP: i == 0})
+}
+
+// placeWith starts the ith customer with his own traffic, until calling ends.
+func (s *held) placeWith(ctx context.Context, carriers *sync.WaitGroup, calling context.Context, i int, p *part, cfg load.CallersConfig) *part {
 	s.t.Helper()
-	listen := func(a netip.AddrPort) (net.PacketConn, error) { return net.ListenUDP("udp", net.UDPAddrFromAddrPort(a)) }
-	p := &part{name: []string{"voice", "silent"}[i], calls: calls, done: make(chan error, 1)}
+	listen := func(a netip.AddrPort) (net.PacketConn, error) {
+		return net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
+	}
+	p.done = make(chan error, 1)
 	var err error
-	p.carrier, err = load.NewCarrier(load.CarrierConfig{Listen: listen, Addr: netip.AddrPortFrom(heldIP(6+i), 5060), RTP: i == 0})
+	p.carrier, err = load.NewCarrier(load.CarrierConfig{Listen: listen, Addr: netip.AddrPortFrom(heldIP(6+i), 5060), RTP: cfg.RTP})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -150,21 +158,20 @@ func (s *held) place(ctx context.Context, carriers *sync.WaitGroup, i, calls int
 			s.t.Errorf("carrier: %v", err)
 		}
 	})
-	p.callers, err = load.NewCallers(load.CallersConfig{
-		Listen: listen, Addr: netip.AddrPortFrom(heldIP(4+i), 5060), Targets: []netip.AddrPort{s.c.SIP(0), s.c.SIP(1), s.c.SIP(2)},
-		CPS: cps, Calls: calls, Talk: longTalk, RTP: i == 0,
-		Callee: func(n int) string { return fmt.Sprintf("%d%07d", i+1, n) },
-		OnEnd: func(o load.Outcome) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.outcomes = append(p.outcomes, o)
-		},
-	})
+	cfg.Listen, cfg.Addr = listen, netip.AddrPortFrom(heldIP(4+i), 5060)
+	cfg.Targets = []netip.AddrPort{s.c.SIP(0), s.c.SIP(1), s.c.SIP(2)}
+	cfg.Callee = func(n int) string { return fmt.Sprintf("%d%07d", i+1, n) }
+	cfg.OnEnd = func(o load.Outcome) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.outcomes = append(p.outcomes, o)
+	}
+	p.callers, err = load.NewCallers(cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	go func() {
-		_, err := p.callers.Run(ctx)
+		_, err := p.callers.Run(calling)
 		p.done <- err
 	}()
 	return p
