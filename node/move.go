@@ -244,6 +244,7 @@ func (n *Node) handOver(ctx context.Context, a fsm.Address, to fsm.NodeID) (call
 	if r.Code != fsm.OK {
 		return 0, fmt.Errorf("%s: %s", r.Code, r.Detail)
 	}
+	n.spread()
 	n.figures.handedOver.Add(1)
 	n.log.Info("service address handed over", "ip", a.IP, "to", to, "calls", r.Count, "took", time.Since(began))
 	return int(r.Count), nil

@@ -7,6 +7,7 @@ import (
 
 	"tandem/cluster"
 	"tandem/fsm"
+	"tandem/node/call"
 )
 
 // declareWait bounds the commit of a NodeDown. When it fails, the cluster asks
@@ -27,9 +28,18 @@ func (n *Node) declare(d cluster.Death) {
 		n.log.Warn("node not declared dead", "node", d.Node, "incarnation", d.Incarnation, "code", r.Code, "detail", r.Detail, "err", err)
 		return
 	}
+	n.spread()
 	n.figures.declared.Add(1)
 	n.log.Warn("node declared dead", "node", d.Node, "incarnation", d.Incarnation,
 		"exited", d.Exited, "pledges", len(d.Pledges), "index", r.Index)
+}
+
+// spread has all nodes hear at once of what has just been committed. A follower
+// learns of a commit with the next entry, or 50 ms later; so there is a next one,
+// which says nothing.
+func (n *Node) spread() {
+	n.proposer.Submit(call.Command{Lane: cluster.LaneUrgent, Body: &fsm.Tick{}, Until: time.Now().Add(declareWait)},
+		func(fsm.Result, error) {})
 }
 
 // peers are the members as leases need them. Their version is the log time of the
