@@ -21,21 +21,23 @@ var folders = []string{
 // below itself; the row with the longest matching path binds. ARCHITECTURE.md
 // gives a reason for each row.
 var imports = map[string][]string{
-	"billing":     {},
-	"fsm":         {"billing", "chaos/plant"},
-	"fsm/wire":    {},
-	"fsm/number":  {"billing", "fsm/wire"},
-	"fsm/route":   {"billing", "fsm/wire", "fsm/number"},
-	"fsm/fraud":   {"billing", "fsm/wire"},
-	"media":       {},
-	"sip":         {},
-	"cluster":     {"fsm", "fsm/wire", "chaos/plant"},
-	"node":        {"fsm", "fsm/wire", "fsm/number", "billing", "sip", "media", "cluster", "chaos", "chaos/plant"},
-	"chaos":       {"fsm", "billing"},
-	"chaos/plant": {},
-	"chaos/sim":   {"chaos", "node", "cluster", "sip"},
-	"chaos/live":  {"chaos"},
-	"cmd":         {"node", "chaos", "chaos/live", "fsm", "billing"},
+	"billing":      {},
+	"fsm":          {"billing", "chaos/plant"},
+	"fsm/wire":     {},
+	"fsm/number":   {"billing", "fsm/wire"},
+	"fsm/route":    {"billing", "fsm/wire", "fsm/number"},
+	"fsm/fraud":    {"billing", "fsm/wire"},
+	"media":        {},
+	"sip":          {},
+	"cluster":      {"fsm", "fsm/wire", "chaos/plant"},
+	"node":         {"fsm", "fsm/wire", "fsm/number", "billing", "sip", "media", "cluster", "chaos", "chaos/plant"},
+	"chaos":        {"fsm", "billing"},
+	"chaos/plant":  {},
+	"chaos/sim":    {"chaos", "node", "cluster", "sip"},
+	"chaos/live":   {"chaos"},
+	"deploy/chaos": {},
+	"deploy/chaos": {},
+	"cmd":          {"node", "chaos", "chaos/live", "deploy/chaos", "fsm", "billing"},
 }
 
 // homes says where a library may be imported; the longest matching path binds.

@@ -164,9 +164,9 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	add("node", a.initCommand(), a.serveCommand(), a.statusCommand(), a.membersCommand(), a.nodeCommand(), a.raftCommand(), a.upgradeCommand(), a.backupCommand(), a.recoverCommand(), a.configCommand())
-	add("objects", a.applyCommand(), a.accountCommand(), a.gatewayCommand(), a.rateCommand(), a.packageCommand(), a.paramCommand(), a.tokenCommand())
+	add("objects", a.applyCommand(), a.accountCommand(), a.gatewayCommand(), a.phoneCommand(), a.rateCommand(), a.packageCommand(), a.paramCommand(), a.tokenCommand())
 	add("calls", a.callsCommand(), a.cdrCommand(), a.routeCommand(), a.blacklistCommand())
-	add("tools", a.demoCommand(), a.loadCommand(), a.benchCommand(), a.versionCommand())
+	add("tools", a.demoCommand(), a.loadCommand(), a.chaosCommand(), a.benchCommand(), a.versionCommand())
 	root.AddCommand(a.guardCommand())
 	return root
 }
