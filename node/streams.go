@@ -46,10 +46,10 @@ func (s *streams) Accept() (net.Conn, error) {
 			if err == nil {
 				return s.keep(conn)
 			}
-			if s.drop(l) {
-				continue
+			if s.serves(l) {
+				return nil, err
 			}
-			return nil, err
+			continue
 		}
 		select {
 		case <-s.closed:
@@ -80,14 +80,11 @@ func (s *streams) open() (net.Listener, error) {
 	return l, nil
 }
 
-// drop forgets a listener whose Accept failed because it was cut.
-func (s *streams) drop(l net.Listener) bool {
+// serves says whether a listener is the one that was not cut.
+func (s *streams) serves(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener == l {
-		return false
-	}
-	return true
+	return s.listener == l
 }
 
 // Addr implements net.Listener.
