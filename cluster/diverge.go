@@ -72,16 +72,16 @@ func (c *Cluster) judgeSelf(ctx context.Context) {
 	}
 	c.diverged.Store(true)
 	c.log.Error("the others agree on another state than this node's", "index", at.Index, "others", against)
+	if _, leads := c.sequencer.leads(); leads {
+		brief, cancel := context.WithTimeout(ctx, transferTimeout)
+		defer cancel()
+		if err := c.Transfer(brief); err != nil {
+			c.log.Warn("leadership not handed over", "err", err)
+		}
+	}
 	if c.cfg.Keep != nil {
 		if err := c.keep(ctx, fmt.Sprintf("state-%d-%s", at.Index, c.cfg.ID)); err != nil {
 			c.log.Error("copy of the state not kept", "err", err)
-		}
-	}
-	if _, leads := c.sequencer.leads(); leads {
-		ctx, cancel := context.WithTimeout(ctx, transferTimeout)
-		defer cancel()
-		if err := c.Transfer(ctx); err != nil {
-			c.log.Warn("leadership not handed over", "err", err)
 		}
 	}
 	c.cfg.Notify(Event{Kind: EventDiverged, Node: c.cfg.ID, Text: fmt.Sprintf("%d others agree on another state at index %d", against, at.Index)})

@@ -23,10 +23,11 @@ func (c *Cluster) successor() (best raft.Server, found bool) {
 	return best, found
 }
 
-// yield hands the leadership of a witness to a full node, if one is caught up.
+// yield hands the leadership of a witness, or of a node whose state the others
+// contradict, to a full node that is caught up.
 func (p *pilot) yield() {
 	c := p.c
-	if !c.cfg.Witness || time.Since(p.yielded) < yieldEvery {
+	if !c.cfg.Witness && !c.diverged.Load() || time.Since(p.yielded) < yieldEvery {
 		return
 	}
 	to, found := c.successor()
@@ -39,7 +40,7 @@ func (p *pilot) yield() {
 	}
 }
 
-// yieldEvery bounds the attempts of a witness to hand leadership over.
+// yieldEvery bounds the attempts to hand leadership over.
 const yieldEvery = 5 * time.Second
 
 // track keeps since when each member of raft has been healthy.

@@ -28,7 +28,7 @@ const (
 type pilot struct {
 	c       *Cluster
 	healthy map[string]time.Time // since when a nonvoter has been healthy
-	yielded time.Time            // when a witness last tried to hand leadership over
+	yielded time.Time            // when this node last tried to hand leadership over
 }
 
 // runMembership works until ctx ends.
