@@ -6,7 +6,9 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
 
 	"tandem/fsm"
 	"tandem/media"
@@ -19,7 +21,7 @@ import (
 // must be able to name the legs of a call of which it has nothing but the id
 // (ARCHITECTURE.md, rule 5).
 type names struct {
-	key      []byte
+	macs     *sync.Pool // of hash.Hash with the key: to key one takes longer than to use it
 	encoding *base32.Encoding
 }
 
@@ -32,8 +34,9 @@ func newNames(key []byte) (names, error) {
 	if len(key) < minKey {
 		return names{}, fmt.Errorf("call: Key has %d bytes, needs at least %d", len(key), minKey)
 	}
+	key = append([]byte(nil), key...)
 	return names{
-		key:      append([]byte(nil), key...),
+		macs:     &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }},
 		encoding: base32.NewEncoding(alphabet).WithPadding(base32.NoPadding),
 	}, nil
 }
@@ -78,7 +81,9 @@ func (n name) leg() media.Side {
 const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
 
 func (n names) sum(parts ...[]byte) [sha256.Size]byte {
-	mac := hmac.New(sha256.New, n.key)
+	mac := n.macs.Get().(hash.Hash)
+	defer n.macs.Put(mac)
+	mac.Reset()
 	var length [4]byte
 	for _, p := range parts {
 		binary.BigEndian.PutUint32(length[:], uint32(len(p)))
