@@ -153,7 +153,9 @@ func (c *Call) passUpdate(ev request, hasSDP bool) {
 		}
 		req.SetBody(sdpType, body)
 	}
-	if ev.req.Method == sip.INVITE {
+	if ev.req.Method == sip.INVITE && ev.req.Source.Transport != sip.UDP {
+		// Over UDP the endpoint says so 200 ms later, and until then the peer repeats
+		// himself, to a survivor as well.
 		c.do(respond{ev.tx, ev.req.Response(100, "")})
 	}
 	if c.phase == talking {

@@ -173,3 +173,50 @@ func TestReaperIsSlowAndRaisesAnAlarm(t *testing.T) {
 		t.Errorf("spared: wait %v, counted %d", wait, c.stats.Get(Spared))
 	}
 }
+
+// TestKilledWithRequestsUnderWay: what the owner had not answered when he died is
+// repeated to the heir, who does it.
+func TestKilledWithRequestsUnderWay(t *testing.T) {
+	bubble(t, "BYE", "10", func(t *testing.T, w *world) {
+		w.connect()
+		pause(10 * time.Second)
+		w.node.stop()
+		w.caller.sendBye() // nobody hears it
+		pause(time.Second)
+		w.start()
+		t.Cleanup(w.node.stop)
+		w.adoptAll()
+		pause(4 * time.Second)
+		if w.caller.byeStatus() != 200 || w.one.count(sip.BYE) != 1 {
+			t.Errorf("BYE answered %d, relayed %d", w.caller.byeStatus(), w.one.count(sip.BYE))
+		}
+		if cdr := w.ledger.lastCDR(t); cdr.Estimated || cdr.EndedBy != fsm.ByCaller {
+			t.Errorf("cdr: %+v", cdr)
+		}
+		w.over()
+	})
+	bubble(t, "re-INVITE", "10", func(t *testing.T, w *world) {
+		w.connect()
+		w.caller.asks(sip.INVITE, sdp(callerAddr, 40010, 2)) // another port
+		pause(100 * time.Millisecond)
+		if w.one.count(sip.INVITE) != 2 {
+			t.Fatalf("%d INVITEs passed on", w.one.count(sip.INVITE))
+		}
+		w.restart(100 * time.Millisecond)
+		pause(2 * time.Second) // repeated by then
+		if w.one.count(sip.INVITE) != 3 {
+			t.Fatalf("%d INVITEs passed on: the heir did not pass on what was repeated", w.one.count(sip.INVITE))
+		}
+		w.one.says(200, true)
+		settle()
+		if got := w.caller.answers(); len(got) == 0 || got[len(got)-1].Status != 200 {
+			t.Errorf("answers to the re-INVITE: %v", got)
+		}
+		w.caller.sendBye()
+		settle()
+		if w.caller.byeStatus() != 200 {
+			t.Errorf("BYE answered %d", w.caller.byeStatus())
+		}
+		w.over()
+	})
+}
