@@ -33,55 +33,49 @@ func (s sum128) hash() (h Hash) {
 // make two different states sum up to the same value (ARCHITECTURE.md, rule 11).
 func sipHash(key [16]byte, p []byte) sum128 {
 	k0, k1 := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
-	s := sipState{
-		k0 ^ 0x736f6d6570736575,
-		k1 ^ 0x646f72616e646f6d ^ 0xee, // 0xee: 128-bit output
-		k0 ^ 0x6c7967656e657261,
-		k1 ^ 0x7465646279746573,
-	}
+	v0 := k0 ^ 0x736f6d6570736575
+	v1 := k1 ^ 0x646f72616e646f6d ^ 0xee // 0xee: 128-bit output
+	v2 := k0 ^ 0x6c7967656e657261
+	v3 := k1 ^ 0x7465646279746573
 	last := uint64(len(p)) << 56
 	for ; len(p) >= 8; p = p[8:] {
-		s.compress(binary.LittleEndian.Uint64(p))
+		m := binary.LittleEndian.Uint64(p)
+		v3 ^= m
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+		v0 ^= m
 	}
 	for i, b := range p {
 		last |= uint64(b) << (8 * i)
 	}
-	s.compress(last)
-	return s.finish()
-}
-
-// sipState is the four words of SipHash's state.
-type sipState struct{ v0, v1, v2, v3 uint64 }
-
-func (s *sipState) compress(m uint64) {
-	s.v3 ^= m
-	s.round()
-	s.round()
-	s.v0 ^= m
-}
-
-func (s *sipState) finish() sum128 {
-	s.v2 ^= 0xee
+	v3 ^= last
+	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+	v0 ^= last
+	v2 ^= 0xee
 	for range 4 {
-		s.round()
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
 	}
-	lo := s.v0 ^ s.v1 ^ s.v2 ^ s.v3
-	s.v1 ^= 0xdd
+	lo := v0 ^ v1 ^ v2 ^ v3
+	v1 ^= 0xdd
 	for range 4 {
-		s.round()
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
 	}
-	return sum128{hi: s.v0 ^ s.v1 ^ s.v2 ^ s.v3, lo: lo}
+	return sum128{hi: v0 ^ v1 ^ v2 ^ v3, lo: lo}
 }
 
-func (s *sipState) round() {
-	s.v0 += s.v1
-	s.v2 += s.v3
-	s.v1 = bits.RotateLeft64(s.v1, 13) ^ s.v0
-	s.v3 = bits.RotateLeft64(s.v3, 16) ^ s.v2
-	s.v0 = bits.RotateLeft64(s.v0, 32)
-	s.v2 += s.v1
-	s.v0 += s.v3
-	s.v1 = bits.RotateLeft64(s.v1, 17) ^ s.v2
-	s.v3 = bits.RotateLeft64(s.v3, 21) ^ s.v0
-	s.v2 = bits.RotateLeft64(s.v2, 32)
+// sipRound works on values, not on a state in memory: inlined, it stays in
+// registers.
+func sipRound(v0, v1, v2, v3 uint64) (w0, w1, w2, w3 uint64) {
+	v0 += v1
+	v2 += v3
+	v1 = bits.RotateLeft64(v1, 13) ^ v0
+	v3 = bits.RotateLeft64(v3, 16) ^ v2
+	v0 = bits.RotateLeft64(v0, 32)
+	v2 += v1
+	v0 += v3
+	v1 = bits.RotateLeft64(v1, 17) ^ v2
+	v3 = bits.RotateLeft64(v3, 21) ^ v0
+	v2 = bits.RotateLeft64(v2, 32)
+	return v0, v1, v2, v3
 }

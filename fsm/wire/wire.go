@@ -159,7 +159,11 @@ func (c *Codec) Uint(v *uint64) {
 		return
 	}
 	if !c.decoding {
-		c.buf = binary.AppendUvarint(c.buf, *v)
+		if *v < oneByte { // most are
+			c.buf = append(c.buf, byte(*v))
+		} else {
+			c.buf = binary.AppendUvarint(c.buf, *v)
+		}
 		return
 	}
 	if u, n, err := uvarint(c.buf[c.pos:]); err != nil {
@@ -169,6 +173,9 @@ func (c *Codec) Uint(v *uint64) {
 		*v = u
 	}
 }
+
+// oneByte is the first integer that takes two bytes.
+const oneByte = 0x80
 
 // uvarint reads the shortest form of an integer and returns its length.
 func uvarint(b []byte) (u uint64, n int, err error) {
@@ -224,6 +231,10 @@ func (c *Codec) ranged(u *uint64, limit uint64) {
 
 // String encodes a text of at most limit bytes behind its length.
 func (c *Codec) String(v *string, limit int) {
+	if n := len(*v); !c.decoding && c.err == nil && n < oneByte && n <= limit { // most texts are written here
+		c.buf = append(append(c.buf, byte(n)), *v...)
+		return
+	}
 	n := c.length(len(*v), limit)
 	if c.err != nil {
 		return
