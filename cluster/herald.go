@@ -66,10 +66,9 @@ func (h *Herald) Greet(ctx context.Context, peers []string) error {
 // Exited tells all peers at once that this life of the node is over, and returns
 // when each has answered or ctx has ended.
 func (h *Herald) Exited(ctx context.Context, incarnation uint64, peers []string) error {
-	w := wire.Encoder(nil)
-	(&exited{Incarnation: incarnation}).code(w)
+	e := exited{Incarnation: incarnation}
 	return each(peers, func(addr string) error {
-		_, err := h.rpc.call(ctx, addr, exitedName, w.Buffer())
+		_, err := h.rpc.call(ctx, addr, exitedName, encoded(e.code))
 		return err
 	})
 }

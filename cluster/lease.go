@@ -428,7 +428,8 @@ func (e *echo) code(c *wire.Codec) {
 func (e *echo) encode() []byte        { return encoded(e.code) }
 func (e *echo) decode(b []byte) error { return decoded(b, e.code) }
 
-// encoded and decoded carry a message of a few fields.
+// encoded and decoded carry a message of a few fields. A newer program may say
+// more behind them.
 func encoded(code func(*wire.Codec)) []byte {
 	w := wire.Encoder(nil)
 	code(w)
@@ -438,5 +439,5 @@ func encoded(code func(*wire.Codec)) []byte {
 func decoded(b []byte, code func(*wire.Codec)) error {
 	d := wire.Decoder(b)
 	code(d)
-	return d.Finish()
+	return d.Err()
 }

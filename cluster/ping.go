@@ -135,9 +135,7 @@ func (c *Cluster) snapshotIndex() uint64 {
 // servePing answers a ping.
 func (c *Cluster) servePing(context.Context, string, []byte) ([]byte, error) {
 	p := c.pong()
-	w := wire.Encoder(nil)
-	p.code(w)
-	return w.Buffer(), nil
+	return encoded(p.code), nil
 }
 
 // runPings pings all live members until ctx ends. A node that has just started
@@ -183,9 +181,7 @@ func (c *Cluster) ping(ctx context.Context, m member) {
 		return
 	}
 	var p pong
-	d := wire.Decoder(b)
-	p.code(d)
-	if d.Finish() != nil || p.ID != m.id {
+	if decoded(b, p.code) != nil || p.ID != m.id {
 		return
 	}
 	half := time.Since(sent) / 2 // the answer was made about now - half

@@ -91,9 +91,7 @@ func (c *Cluster) askWhois(ctx context.Context, peer string) (w whois, err error
 	if err != nil {
 		return w, err
 	}
-	d := wire.Decoder(b)
-	w.code(d)
-	return w, d.Finish()
+	return w, decoded(b, w.code)
 }
 
 // serveWhois says what this node knows about the one that asks. A node that asks
@@ -108,9 +106,7 @@ func (c *Cluster) serveWhois(_ context.Context, from string, _ []byte) ([]byte, 
 	for _, s := range c.servers() {
 		w.voter = w.voter || string(s.ID) == from && s.Suffrage == raft.Voter
 	}
-	e := wire.Encoder(nil)
-	w.code(e)
-	return e.Buffer(), e.Err()
+	return encoded(w.code), nil
 }
 
 // readmit asks for the demotion of this node, whose stores are empty although it

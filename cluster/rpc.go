@@ -29,7 +29,6 @@ const (
 	callTimeout = 10 * time.Second
 	// helloTimeout is how long a connection may take to say who it is.
 	helloTimeout = 5 * time.Second
-	rpcVersion   = 1
 )
 
 // RemoteError is the text of an error that a peer's handler returned.
