@@ -275,7 +275,7 @@ func (l *lease) probe(node string) {
 				break
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 5*probeEvery)
-			alive := l.ask(ctx, node, self, m.version) == peer.Incarnation
+			alive := l.ask(ctx, node, self, m) == peer.Incarnation
 			cancel()
 			if alive || !l.rest(probeEvery) {
 				break

@@ -51,6 +51,9 @@ const (
 	maxBehind   = 5 * time.Second
 	behindSlack = 8 // entries that raft makes for itself are never applied
 
+	// maxSize bounds the number of members that a ping may claim.
+	maxSize = 1 << 20
+
 	pulseName = "cluster.pulse"
 )
 
@@ -193,7 +196,7 @@ func (l *lease) pulse(ctx context.Context, all *sync.WaitGroup, peer string, m m
 	all.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, pulseTimeout)
 		defer cancel()
-		l.ask(ctx, peer, self, m.version)
+		l.ask(ctx, peer, self, m)
 		l.mu.Lock()
 		l.flying[peer]--
 		l.mu.Unlock()
@@ -202,14 +205,15 @@ func (l *lease) pulse(ctx context.Context, all *sync.WaitGroup, peer string, m m
 
 // ask sends a ping to a member and takes its answer into account. It says which
 // life answered; zero: none.
-func (l *lease) ask(ctx context.Context, peer string, self life, version uint64) (incarnation uint64) {
+func (l *lease) ask(ctx context.Context, peer string, self life, known membership) (incarnation uint64) {
 	addr, ok := l.c.addrOf(peer)
 	if !ok {
 		return 0
 	}
 	l.sent.Add(1)
 	sent := l.c.cfg.Boot()
-	b, err := l.rpc.call(ctx, addr, pulseName, (&pulse{Incarnation: self.incarnation, Version: version}).encode())
+	p := pulse{Incarnation: self.incarnation, Version: known.version, Size: uint64(known.size())}
+	b, err := l.rpc.call(ctx, addr, pulseName, p.encode())
 	var e echo
 	if err != nil || e.decode(b) != nil || e.Node != peer {
 		return 0
@@ -271,7 +275,7 @@ func (l *lease) serve(_ context.Context, from string, b []byte) ([]byte, error) 
 	l.mu.Lock()
 	e.Incarnation = l.tally.self.incarnation
 	if l.fit(now) {
-		e.Verdict = l.tally.answer(now, life{from, p.Incarnation}, p.Version, m)
+		e.Verdict = l.tally.answer(now, life{from, p.Incarnation}, p.Version, int(min(p.Size, maxSize)), m)
 	}
 	l.seen[from] = now
 	l.mu.Unlock()
@@ -402,11 +406,13 @@ func systemBoot() time.Duration {
 type pulse struct {
 	Incarnation uint64
 	Version     uint64 // of the members that the pinger knows
+	Size        uint64 // their number
 }
 
 func (p *pulse) code(c *wire.Codec) {
 	c.Uint(&p.Incarnation)
 	c.Uint(&p.Version)
+	c.Uint(&p.Size)
 }
 
 func (p *pulse) encode() []byte        { return encoded(p.code) }

@@ -29,7 +29,7 @@ func FuzzMessages(f *testing.F) {
 		&pong{ID: "n1", Wall: 1, Live: true, Checks: []Checkpoint{{Index: 1024}}},
 		&request{lane: LaneStart, flow: "gw", envelope: []byte("e")},
 		&outcome{index: 9, data: []byte("r")},
-		&pulse{Incarnation: 1 << 44, Version: 9},
+		&pulse{Incarnation: 1 << 44, Version: 9, Size: 3},
 		&echo{Node: "n1", Incarnation: 1 << 44, Verdict: verdictOlder},
 		&plea{Node: "n1", Incarnation: 1 << 44, Bind: true},
 		&pledged{Given: true, Incarnation: 1 << 44},

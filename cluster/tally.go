@@ -53,7 +53,7 @@ const (
 	verdictYes     verdict = iota
 	verdictMute            // it has not been announced itself
 	verdictUnknown         // its state does not have this life
-	verdictOlder           // its state has other members than the pinger's
+	verdictOlder           // its state has more members than the pinger's
 	verdictFenced          // it has pledged against this life, or knows of its exit
 	verdicts
 )
@@ -119,8 +119,10 @@ func (t *tally) tick(now time.Duration, m membership) {
 	maps.DeleteFunc(t.gone, func(who life, _ bool) bool { return past(who) })
 }
 
-// answer judges a ping of a life that knows the members of a version.
-func (t *tally) answer(now time.Duration, from life, version uint64, m membership) verdict {
+// answer judges a ping of a life that knows so many members, as of a version. One
+// that has not heard of a new member counts too small a majority; of any other
+// change it may hear late, as it does when a takeover keeps everybody busy.
+func (t *tally) answer(now time.Duration, from life, version uint64, size int, m membership) verdict {
 	switch {
 	case t.gone[from]:
 		return verdictFenced
@@ -128,7 +130,7 @@ func (t *tally) answer(now time.Duration, from life, version uint64, m membershi
 		return verdictMute
 	case !m.up(from):
 		return verdictUnknown
-	case version < m.version:
+	case version < m.version && size < m.size():
 		return verdictOlder
 	}
 	t.heard[from] = now

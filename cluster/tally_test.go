@@ -40,6 +40,7 @@ type modelMessage struct {
 	from, to int
 	who      life // pinger
 	version  uint64
+	size     int
 	sent     time.Duration // by the pinger's clock
 }
 
@@ -166,7 +167,7 @@ func (m *model) act(i int) {
 	for k := range m.nodes {
 		if k != i && m.chance(0.1) {
 			m.mail = append(m.mail, modelMessage{due: m.now + m.delay(), ping: true, from: i, to: k,
-				who: n.tally.self, version: view.version, sent: now})
+				who: n.tally.self, version: view.version, size: view.size(), sent: now})
 		}
 	}
 	if m.chance(0.1) {
@@ -269,7 +270,7 @@ func (m *model) deliver() {
 			}
 			continue
 		}
-		if to.tally.answer(m.clock(to), msg.who, msg.version, m.view(to)) == verdictYes {
+		if to.tally.answer(m.clock(to), msg.who, msg.version, msg.size, m.view(to)) == verdictYes {
 			later = append(later, modelMessage{due: m.now + m.delay(), from: msg.to, to: msg.from, who: msg.who, sent: msg.sent})
 		}
 	}
@@ -375,15 +376,16 @@ func TestWhoIsAnswered(t *testing.T) {
 		}
 	}
 	pass(2 * pledgeAfter)
-	step("before the announcement", y.answer(now, x, 5, m), verdictMute)
+	step("before the announcement", y.answer(now, x, 5, 2, m), verdictMute)
 	step("pledge before the announcement", y.mayPledge(now, x), false)
 	y.announce(now)
 	pass(pledgeAfter - time.Millisecond)
 	step("pledge too soon after the announcement", y.mayPledge(now, x), false)
-	step("an older set of members", y.answer(now, x, 4, m), verdictOlder)
-	step("a former life", y.answer(now, life{"x", 6}, 5, m), verdictUnknown)
-	step("a life to come", y.answer(now, life{"x", 8}, 5, m), verdictUnknown)
-	step("a newer set of members", y.answer(now, x, 6, m), verdictYes)
+	step("a smaller set of members", y.answer(now, x, 4, 1, m), verdictOlder)
+	step("a former life", y.answer(now, life{"x", 6}, 5, 2, m), verdictUnknown)
+	step("a life to come", y.answer(now, life{"x", 8}, 5, 2, m), verdictUnknown)
+	step("a set that was smaller and is newer", y.answer(now, x, 6, 1, m), verdictYes)
+	step("an older set of the same size", y.answer(now, x, 4, 2, m), verdictYes)
 	pass(pledgeAfter - time.Millisecond)
 	step("pledge too soon after an answer", y.mayPledge(now, x), false)
 	now += 2 * time.Second // a nap
@@ -392,11 +394,11 @@ func TestWhoIsAnswered(t *testing.T) {
 	step("pledge too soon after a nap", y.mayPledge(now, x), false)
 	pass(2 * pingLease)
 	step("pledge", y.pledge(now, x), true)
-	step("an answer after it", y.answer(now, x, 5, m), verdictFenced)
+	step("an answer after it", y.answer(now, x, 5, 2, m), verdictFenced)
 	m.set[0].Incarnation = 8
 	pass(pingLease)
-	step("the next life", y.answer(now, life{"x", 8}, 5, m), verdictYes)
-	step("the former one", y.answer(now, x, 5, m), verdictUnknown)
+	step("the next life", y.answer(now, life{"x", 8}, 5, 2, m), verdictYes)
+	step("the former one", y.answer(now, x, 5, 2, m), verdictUnknown)
 	m.set[0].Up = false
-	step("who is down", y.answer(now, life{"x", 8}, 5, m), verdictUnknown)
+	step("who is down", y.answer(now, life{"x", 8}, 5, 2, m), verdictUnknown)
 }
