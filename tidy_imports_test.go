@@ -36,7 +36,6 @@ var imports = map[string][]string{
 	"chaos/sim":    {"chaos", "node", "cluster", "sip"},
 	"chaos/live":   {"chaos"},
 	"deploy/chaos": {},
-	"deploy/chaos": {},
 	"cmd":          {"node", "chaos", "chaos/live", "deploy/chaos", "fsm", "billing"},
 }
 
