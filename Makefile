@@ -9,6 +9,7 @@ BENCH       ?= .
 BENCHTIME   ?= 1s
 FUZZTIME    ?= 10s
 SEEDS       ?= 200
+SOAK        ?= 1h
 FROM        ?= 1
 
 .PHONY: help
@@ -51,7 +52,20 @@ race: ## the same under the race detector, one thread a package; of the simulato
 .PHONY: e2e
 e2e: build ## acceptance: real processes, sipp as customer and as carrier
 	@.ci/need sipp sip-tester
-	@.ci/timed e2e go test -tags e2e -count=1 -timeout 8m ./cmd/...
+	@.ci/timed e2e go test -tags e2e -count=1 -timeout 12m ./cmd/...
+
+# The acceptance figures take long; CI runs the same tests for half a minute each.
+.PHONY: survive
+survive: build ## 1,000 calls, 20 kills of nodes that own them, with the guard process and without
+	@.ci/timed survive env TANDEM_E2E_FULL=1 go test -tags e2e -count=1 -v -timeout 40m -run 'TestSurvive' ./cmd/tandem/e2e
+
+.PHONY: roll
+roll: build ## roll a live cluster from the commit before (TANDEM_E2E_FROM=COMMIT) and back, restart all nodes
+	@.ci/timed roll env TANDEM_E2E_FULL=1 go test -tags e2e -count=1 -v -timeout 20m -run 'TestRoll' ./cmd/tandem/e2e
+
+.PHONY: soak
+soak: build ## SOAK=1h of calls with a fault every 30 s: nothing is lost, nothing piles up
+	@.ci/timed soak env TANDEM_E2E_FULL=1 SOAK=$(SOAK) go test -tags e2e -count=1 -v -timeout 3h -run 'TestSoak' ./cmd/tandem/e2e
 
 .PHONY: bench
 bench: ## benchmarks beside the code; BENCH=regexp BENCHTIME=1s
