@@ -36,6 +36,7 @@ type line struct {
 	served   *call.Line
 	phones   *phones.Line
 	streams  *streams
+	secured  []*streams // TLS and WebSocket
 	mover    address.Mover
 	handed   bool // the former owner lives
 	takes    atomic.Int32
@@ -92,13 +93,14 @@ func (n *Node) joinLine(l *line, packet net.PacketConn, public string) error {
 	if l.served, err = n.calls.Line(call.LineConfig{IP: l.ip, Relay: l.relay}); err != nil {
 		return err
 	}
-	l.endpoint, err = sip.New(sip.Config{
+	cfg := sip.Config{
 		Packet: packet, Listener: l.streams, Dial: l.streams.Dial, Public: public,
 		Handler: &admission{n: n, line: l, next: l.served}, Gate: l.gate, Permit: n.permit, Supported: call.Extensions(),
 		Known: func(src netip.Addr) bool { return n.guard.Known(src) || n.guard.Trusted(src) },
 		Trace: n.record(at), Logger: n.log,
-	})
-	if err != nil {
+	}
+	n.secure(l, &cfg)
+	if l.endpoint, err = sip.New(cfg); err != nil {
 		n.calls.Remove(l.served)
 		return err
 	}
@@ -171,7 +173,7 @@ func (l *line) hold(ctx context.Context) {
 func (l *line) leave(handed bool, done func()) {
 	l.takes.Store(takesNothing)
 	l.unhold()
-	l.streams.Cut()
+	l.cutStreams()
 	go func() {
 		defer done()
 		ctx, cancel := context.WithTimeout(context.Background(), leaveTime)

@@ -93,6 +93,7 @@ type Address struct {
 type SIP struct {
 	Port     uint16
 	TCP      bool
+	Secure   Secure
 	Hold     time.Duration
 	MaxCalls int
 }
@@ -294,7 +295,7 @@ func (n *Node) notice(e cluster.Event) {
 		n.replica.changes.lost() // things may have happened that this node could not act on
 	case cluster.EventLeaseLost:
 		for _, l := range n.lines.all() {
-			l.streams.Reset() // peers have to find who speaks for the address now
+			l.resetStreams() // peers have to find who speaks for the address now
 		}
 	case cluster.EventFenced:
 		if n.announced() {

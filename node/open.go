@@ -126,6 +126,9 @@ func (o *opening) options(version string, fatal func(error)) (Options, error) {
 	if opts.FirstToken, err = id.token(); err != nil {
 		return Options{}, err
 	}
+	if opts.SIP.Secure, err = loadSecure(&o.file.SIP); err != nil {
+		return Options{}, err
+	}
 	first, last, _ := o.file.Media.Range()
 	opts.Media = media.PortRange{First: first, Last: last}
 	o.addresses(&opts)

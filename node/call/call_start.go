@@ -50,7 +50,7 @@ func (c *Call) open(now time.Time, ev invite) {
 	}
 	c.propose(cluster.LaneStart, start, now, now.Add(c.kit.cfg.Hold))
 	c.timers.set(timerHold, now.Add(c.kit.cfg.Hold))
-	if c.invite.Source.Transport == sip.TCP {
+	if c.invite.Source.Transport.Stream() {
 		c.trying()
 	}
 }

@@ -65,13 +65,20 @@ type Address struct {
 
 // SIP is signalling on each service address.
 type SIP struct {
-	Port       uint16   `toml:"port"`     // default 5060
-	TLSPort    uint16   `toml:"tls_port"` // default 5061
-	Transports []string `toml:"transports"`
-	Hold       Duration `toml:"hold"`      // how long an INVITE waits for a leader; default 4s
-	MaxCalls   int      `toml:"max_calls"` // live calls of this node; 0: no limit
-	MaxCPS     int      `toml:"max_cps"`   // new calls a second of this node; 0: no limit
-	Trusted    []string `toml:"trusted"`   // networks that get a 403 where others get silence
+	Port       uint16   `toml:"port"`       // default 5060
+	TLSPort    uint16   `toml:"tls_port"`   // default 5061
+	WebPort    uint16   `toml:"ws_port"`    // default 8088
+	Transports []string `toml:"transports"` // default udp, tcp; also tls and one of ws, wss
+	// Certificate and Key are PEM files for tls and wss, Peers one of the authorities
+	// whose certificates trunks show.
+	Certificate string   `toml:"certificate"`
+	Key         string   `toml:"key"`
+	Peers       string   `toml:"peers"`
+	Origins     []string `toml:"origins"`   // web pages that may use ws or wss: "https://phone.example.com"
+	Hold        Duration `toml:"hold"`      // how long an INVITE waits for a leader; default 4s
+	MaxCalls    int      `toml:"max_calls"` // live calls of this node; 0: no limit
+	MaxCPS      int      `toml:"max_cps"`   // new calls a second of this node; 0: no limit
+	Trusted     []string `toml:"trusted"`   // networks that get a 403 where others get silence
 }
 
 // Media is the relay.
@@ -243,6 +250,7 @@ func (c *Config) complete() error {
 	orPort(&c.Cluster.Port, 7946)
 	orPort(&c.SIP.Port, 5060)
 	orPort(&c.SIP.TLSPort, 5061)
+	orPort(&c.SIP.WebPort, 8088)
 	if c.SIP.Transports == nil {
 		c.SIP.Transports = []string{"udp", "tcp"}
 	}

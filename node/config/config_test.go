@@ -56,6 +56,9 @@ func TestBadFiles(t *testing.T) {
 		{"nobody to join", "[node]\nname=\"a\"\n[[address]]\nip=\"127.0.0.1\"\n", "neither start a cluster nor join one"},
 		{"wildcard", strings.Replace(good, `ip = "127.0.0.11"`, `ip = "0.0.0.0"`, 1), "t.toml:9: address.ip"},
 		{"ports", good + "[media]\nports = \"20000\"\n", "t.toml:11: media.ports"},
+		{"tls without a certificate", good + "[sip]\ntransports = [\"udp\", \"tls\"]\n", "sip.certificate: is missing"},
+		{"ws and wss", good + "[sip]\ntransports = [\"udp\", \"ws\", \"wss\"]\n", "t.toml:11: sip.transports: ws and wss"},
+		{"ws for nobody", good + "[sip]\ntransports = [\"udp\", \"ws\"]\n", "sip.origins: is missing"},
 		{"hook", good + "move = \"hook\"\n", "address.hook: is missing"},
 	}
 	for _, tt := range tests {

@@ -101,12 +101,15 @@ func (c *Config) checkAddresses() (key, problem string) {
 
 func (c *Config) checkSIP() (key, problem string) {
 	for _, t := range c.SIP.Transports {
-		if key, problem := oneOf("sip.transports", t, "udp", "tcp"); problem != "" {
+		if key, problem := oneOf("sip.transports", t, "udp", "tcp", "tls", "ws", "wss"); problem != "" {
 			return key, problem
 		}
 	}
 	if len(c.SIP.Transports) == 0 || !slices.Contains(c.SIP.Transports, "udp") {
 		return "sip.transports", "must contain \"udp\""
+	}
+	if key, problem := c.checkSecure(); problem != "" {
+		return key, problem
 	}
 	if h := time.Duration(c.SIP.Hold); h < 0 || h > maxHold {
 		return "sip.hold", fmt.Sprintf("%v: want 0s to %v", h, maxHold)
@@ -121,6 +124,23 @@ func (c *Config) checkSIP() (key, problem string) {
 		if _, err := netip.ParsePrefix(n); err != nil {
 			return "sip.trusted", fmt.Sprintf("%q is not a network such as 192.0.2.0/24", n)
 		}
+	}
+	return "", ""
+}
+
+// checkSecure wants what TLS and WebSocket cannot do without.
+func (c *Config) checkSecure() (key, problem string) {
+	ws, wss := slices.Contains(c.SIP.Transports, "ws"), slices.Contains(c.SIP.Transports, "wss")
+	encrypted := wss || slices.Contains(c.SIP.Transports, "tls")
+	switch {
+	case ws && wss:
+		return "sip.transports", "ws and wss share a port: want one of them"
+	case encrypted && c.SIP.Certificate == "":
+		return "sip.certificate", "is missing: tls and wss need a PEM file"
+	case encrypted && c.SIP.Key == "":
+		return "sip.key", "is missing: tls and wss need a PEM file"
+	case (ws || wss) && len(c.SIP.Origins) == 0:
+		return "sip.origins", "is missing: which web pages may call, for example [\"https://phone.example.com\"]; \"*\" lets all"
 	}
 	return "", ""
 }
