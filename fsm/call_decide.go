@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -270,13 +269,9 @@ func (s *State) findRoutes(d *decision, _ *StartCall) {
 		return
 	}
 	w := &s.routing
-	*w = routing{s: s, d: d, routes: w.routes[:0]}
+	*w = routing{s: s, d: d, chosen: w.chosen[:0]}
 	s.routeIndex().Select(&s.selection, d.callee, w)
-	for i := range s.selection.Candidates {
-		c := &s.selection.Candidates[i]
-		w.routes[i].Prefix, w.routes[i].Priority = c.Prefix, c.Priority
-	}
-	d.routes, d.standing = slices.Clone(w.routes), w.standing
+	d.routes, d.standing = w.candidates(s.selection.Candidates), w.standing
 	for _, k := range s.selection.Skipped {
 		d.skipped = append(d.skipped, Skip{Gateway: k.ID, Reason: k.Reason.String()})
 	}

@@ -6,12 +6,12 @@ import (
 	"tandem/fsm/route"
 )
 
-// routing answers package route for the gateways of one call, and collects the
-// candidates as they are chosen.
+// routing answers package route for the gateways of one call, and collects
+// those that are chosen.
 type routing struct {
 	s        *State
 	d        *decision
-	routes   []Candidate
+	chosen   []choice
 	standing [route.MaxCandidates]bool
 
 	vendor *Account // looked up last
@@ -102,24 +102,43 @@ func (s *State) creditworthy(a *Account) bool {
 	return !a.Locked && (a.Expiry == 0 || s.now < a.Expiry) && (a.Balance.Overdraft || a.Balance.Available() >= 0)
 }
 
-// take appends a gateway to the candidates, with the numbers as they are sent.
+// choice is a gateway that a candidate is made of when all are known: they are
+// large, and written once.
+type choice struct {
+	gateway *RoutingGateway
+	cost    priced
+}
+
+// take appends a gateway to those chosen.
 func (w *routing) take(g *RoutingGateway, cost priced) {
-	c := Candidate{
-		Gateway: g.ID, Vendor: g.Account, Addrs: g.Addrs, Host: g.Host, Via: g.Via,
-		Caller: w.d.caller, Callee: w.d.callee,
-		Cost: cost.rate, CostVer: cost.version, CostPrefix: cost.prefix, Ring: g.Ring, FirstTry: g.FirstTry,
-		Source: g.Source, NAT: g.NAT, Limit: g.MaxDuration, Media: g.Media, Profile: g.Profile,
+	w.standing[len(w.chosen)] = g.Standalone
+	w.chosen = append(w.chosen, choice{g, cost})
+}
+
+// candidates returns what was chosen, with the numbers as they are sent.
+func (w *routing) candidates(found []route.Candidate) []Candidate {
+	if len(found) == 0 {
+		return nil
 	}
-	if len(g.Rules.CallerPlan)+len(g.Rules.CalleePlan) > 0 {
-		p, call := w.s.ix.plansOut[g.ID], w.d.call[:]
-		c.Caller, _ = p.caller.Apply(c.Caller, number.Seed(call, g.ID+" caller"))
-		c.Callee, _ = p.callee.Apply(c.Callee, number.Seed(call, g.ID+" callee"))
+	all := make([]Candidate, len(found))
+	for i := range all {
+		g, cost, c := w.chosen[i].gateway, &w.chosen[i].cost, &all[i]
+		*c = Candidate{
+			Gateway: g.ID, Vendor: g.Account, Addrs: g.Addrs, Host: g.Host, Via: g.Via,
+			Caller: w.d.caller, Callee: w.d.callee, Prefix: found[i].Prefix, Priority: found[i].Priority,
+			Cost: cost.rate, CostVer: cost.version, CostPrefix: cost.prefix, Ring: g.Ring, FirstTry: g.FirstTry,
+			Source: g.Source, NAT: g.NAT, Limit: g.MaxDuration, Media: g.Media, Profile: g.Profile,
+		}
+		if len(g.Rules.CallerPlan)+len(g.Rules.CalleePlan) > 0 {
+			p, call := w.s.ix.plansOut[g.ID], w.d.call[:]
+			c.Caller, _ = p.caller.Apply(c.Caller, number.Seed(call, g.ID+" caller"))
+			c.Callee, _ = p.callee.Apply(c.Callee, number.Seed(call, g.ID+" callee"))
+		}
+		if c.Via == "" {
+			c.Via = "udp"
+		}
 	}
-	if c.Via == "" {
-		c.Via = "udp"
-	}
-	w.standing[len(w.routes)] = g.Standalone
-	w.routes = append(w.routes, c)
+	return all
 }
 
 // callerBlock returns the entry that blocks a caller in a scope.
