@@ -108,3 +108,26 @@ func contains(list []string, s string) bool {
 	}
 	return false
 }
+
+// FuzzRestrict: no body makes it panic, and what it lets out is SDP that the relay
+// can rewrite.
+func FuzzRestrict(f *testing.F) {
+	f.Add([]byte(offerOf("m=audio 6000 RTP/AVP 0 8 101", "a=rtpmap:101 telephone-event/8000")), "PCMA", true)
+	f.Add([]byte(offerOf("m=image 7000 udptl t38", "m=audio 0 RTP/AVP 0")), "", false)
+	f.Fuzz(func(t *testing.T, body []byte, codec string, noFax bool) {
+		r := Restriction{NoFax: noFax}
+		if codec != "" {
+			r.Codecs = []string{codec}
+		}
+		out, err := Restrict(body, r)
+		if err != nil {
+			if !errors.Is(err, ErrSDP) && !errors.Is(err, ErrNoAudio) {
+				t.Errorf("another error: %v", err)
+			}
+			return
+		}
+		if _, err := Parse(out); err != nil {
+			t.Errorf("%v in\n%q\nof\n%q", err, out, body)
+		}
+	})
+}
