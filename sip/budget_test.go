@@ -77,8 +77,16 @@ func TestBudgetOfOneSource(t *testing.T) {
 		if in := e.stats.RequestsIn[0].Load(); in != DefaultSourceBudget+1 {
 			t.Error("the neighbour is not heard")
 		}
-		// Who had a call answered has no budget: he may end it in the middle of a flood.
-		e.befriend(netip.MustParseAddr("2001:db8::9"))
+		// Who has registered has no budget any more: he may end his call in the middle of
+		// a flood.
+		tx := e.shards[0].makeServerTx(txKey{}, &Request{Method: REGISTER, replyTo: datagramFrom("[2001:db8::9]:5060").peer})
+		e.shards[0].add(tx)
+		tx.respond(401, "", nil, time.Now())
+		if e.known(netip.MustParseAddr("2001:db8::9")) {
+			t.Error("a 401 makes friends")
+		}
+		tx.state = serverTrying
+		tx.respond(200, "", nil, time.Now())
 		e.receive(datagramFrom("[2001:db8::9]:5060"), []byte(fuzzInvite))
 		time.Sleep(friendFor + time.Second)
 		if in := e.stats.RequestsIn[0].Load(); in != DefaultSourceBudget+2 || e.known(netip.MustParseAddr("2001:db8::9")) {

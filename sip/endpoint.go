@@ -87,8 +87,8 @@ type Config struct {
 	Gate func(src netip.AddrPort, b []byte) bool
 	// Known reports the addresses of trunks and registered phones. They are not bound
 	// by Budget, and are served while new calls of others are refused. Sources of
-	// calls that were answered become known by themselves. It is called from the
-	// socket readers, for each message. nil: all are known.
+	// answered calls and of accepted REGISTERs become known by themselves. It is called
+	// from the socket readers, for each message. nil: all are known.
 	Known  func(src netip.Addr) bool
 	Budget Budget
 	// Permit is asked before every message that leaves, with the status of a

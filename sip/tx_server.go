@@ -173,6 +173,9 @@ func (tx *ServerTx) respond(status int, tag string, raw []byte, now time.Time) {
 	case status < 200:
 		tx.state = serverProceeding
 	case tx.method != INVITE:
+		if tx.method == REGISTER && status < 300 {
+			tx.shard.e.befriend(tx.out.dest.Addr.Addr()) // he has shown his password
+		}
 		tx.state = serverCompleted
 		tx.linger(now, 64*cfg.T1) // timer J
 	case status < 300:
