@@ -43,11 +43,15 @@ func (l *line) gate(src netip.AddrPort, packet []byte) bool {
 }
 
 // permit says whether a message may leave. Without a lease only a refusal does,
-// since another node may be about to speak for this one (ARCHITECTURE.md, rule 17).
+// since another node may be about to speak for this one (ARCHITECTURE.md, rule 17);
+// and not even that to what has come while the process slept.
 // Without a leader there is no 100: a caller who has it stops repeating his INVITE,
 // and if this node dies now, nobody else has ever heard of it.
 func (n *Node) permit(status int) bool {
-	return status == 503 || n.leased() && !(status == 100 && n.leaderless.Load())
+	if !n.leased() {
+		return status == 503 && n.awake.fresh()
+	}
+	return status != 100 || !n.leaderless.Load()
 }
 
 // admission stands before call control: it takes one token of the ingress for

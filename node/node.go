@@ -149,6 +149,7 @@ type Node struct {
 
 	life         atomic.Uint64      // incarnation whose NodeUp has been applied here; 0: none
 	fenced       chan struct{}      // capacity 1: the present life was declared dead
+	awake        awake              // whether what sockets give is new
 	resting      chan chan struct{} // has the reconciliation leave everything
 	pulse        chan chan struct{} // has the reconciliation take a turn
 	moves        chan struct{}      // capacity 1: look whether an address has to move
@@ -174,6 +175,9 @@ func New(opts Options) (*Node, error) {
 		fenced: make(chan struct{}, 1), resting: make(chan chan struct{}), pulse: make(chan chan struct{}), moves: make(chan struct{}, 1),
 		contradicted: make(chan struct{}, 1),
 		former:       map[netip.Addr]fsm.NodeID{}, told: map[fsm.CallID]struct{}{},
+	}
+	if n.awake.boot = opts.Cluster.Boot; n.awake.boot == nil {
+		n.awake.boot = sinceBoot
 	}
 	n.replica = newReplica([16]byte(derive(opts.Secret, "state hash")), opts.CDRs, n.log)
 	opts.Cluster.Machine = n.replica
@@ -237,6 +241,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 	store.run("cdr store", n.opts.CDRs.Run)
 	core.run("cluster", n.cluster.Run)
+	edge.run("awake", n.awake.run)
 	edge.run("life", n.live)
 	edge.run("wrong state", n.replaceState)
 	edge.run("reconciliation", n.reconcile)

@@ -98,7 +98,9 @@ func TestCallsThatChange(t *testing.T) {
 		{
 			"held", load.CarrierConfig{Early: true, RTP: true},
 			load.CallersConfig{Talk: 300 * time.Millisecond, Change: 50 * time.Millisecond, RTP: true},
-			func(o load.Outcome) bool { return o.Answered() && o.Changes > 1 && o.Refused == 0 && !o.Cut && o.Gap() > 0 },
+			func(o load.Outcome) bool {
+				return o.Answered() && o.Changes > 1 && o.Refused == 0 && !o.Cut && o.Gap() > 0
+			},
 			func(o load.LegOutcome) bool { return !o.Answered.IsZero() && !o.HungUp && o.Received > 0 },
 		},
 		{
