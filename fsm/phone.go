@@ -82,7 +82,8 @@ func (p *Phone) ingress() *MappingGateway {
 // full reports that the phone has as many calls as it may.
 func (p *Phone) full() bool { return p.MaxCalls > 0 && p.LiveIn+p.LiveOut >= p.MaxCalls }
 
-// putPhone creates or replaces a phone. Its contacts stay.
+// putPhone creates or replaces a phone. Its contacts stay, and without new ones its
+// secrets, unless it authenticates as somebody else.
 func (s *State) putPhone(p *Phone) Result {
 	if r := s.checkPhone(p); r.Code != OK {
 		return r
@@ -96,6 +97,9 @@ func (s *State) putPhone(p *Phone) Result {
 	old := s.phones.get(p.Number)
 	switch {
 	case old != nil:
+		if len(n.Secrets) == 0 && old.user() == n.user() {
+			n.Secrets = old.Secrets // nobody has to know them to change something else
+		}
 		n.LiveIn, n.LiveOut, n.CallsTotal = old.LiveIn, old.LiveOut, old.CallsTotal
 		delete(s.ix.users, old.user())
 	case s.phones.count >= maxPhones:

@@ -40,7 +40,7 @@ func (s *server) register(mux *http.ServeMux) (*document, error) {
 	api := humago.NewWithPrefix(mux, client.Prefix, config)
 	api.UseMiddleware(s.admit)
 	for _, add := range []func(huma.API){
-		s.addAccounts, s.addPackages, s.addLedger, s.addGateways, s.addRateTables, s.addRates, s.addParameters, s.addBlacklist,
+		s.addAccounts, s.addPackages, s.addLedger, s.addGateways, s.addPhones, s.addRateTables, s.addRates, s.addParameters, s.addBlacklist,
 		s.addNumberLists, s.addCalls, s.addCDRs, s.addTraces, s.addCluster, s.addNodes, s.addBackups, s.addRoutes, s.addTokens,
 	} {
 		add(api)
