@@ -41,6 +41,7 @@ type line struct {
 	handed   bool // the former owner lives
 	takes    atomic.Int32
 	broken   atomic.Bool // its endpoint has ended by itself
+	present  atomic.Bool // the address is on this host
 	host     *Node
 
 	cancel context.CancelFunc // ends it, set by start
@@ -54,6 +55,7 @@ type line struct {
 func (n *Node) openLine(a fsm.Address) (l *line, err error) {
 	l = &line{address: a, ip: netip.MustParseAddr(a.IP), host: n, done: make(chan struct{})}
 	l.handed = n.handedOver(l.ip)
+	l.present.Store(a.Move == fsm.MoveBind || a.Move == fsm.MoveReinvite)
 	if old := n.lines.former(l.ip); old != nil {
 		old.end() // it has come back within the grace
 	}
@@ -95,7 +97,7 @@ func (n *Node) joinLine(l *line, packet net.PacketConn, public string) error {
 	}
 	cfg := sip.Config{
 		Packet: packet, Listener: l.streams, Dial: l.streams.Dial, Public: public,
-		Handler: &admission{n: n, line: l, next: l.served}, Gate: l.gate, Permit: n.permit, Supported: call.Extensions(),
+		Handler: &admission{n: n, line: l, next: l.served}, Gate: l.gate, Permit: l.permit, Supported: call.Extensions(),
 		Known: func(src netip.Addr) bool { return n.guard.Known(src) || n.guard.Trusted(src) },
 		Trace: n.record(at), Logger: n.log,
 	}
@@ -151,7 +153,9 @@ func (l *line) hold(ctx context.Context) {
 		if l.host.leased() {
 			if err = l.mover.Add(ctx, l.ip, l.handed); err == nil {
 				warned = false
+				l.present.Store(true)
 				err = l.mover.Hold(ctx, l.ip)
+				l.present.Store(err == nil)
 			}
 		}
 		if ctx.Err() != nil {
