@@ -20,6 +20,12 @@ func TestValidateNamesTheKey(t *testing.T) {
 		"Shards":  func(c *sip.Config) { c.Shards = 2000 },
 		"Public":  func(c *sip.Config) { c.Public = "203.0.113.1" },
 		"public":  func(c *sip.Config) { c.Public = "203.0.113.1:5060\r\nX: 1" },
+
+		"TLS.Server":        func(c *sip.Config) { c.TLS.Listener = n.listen("192.0.2.1:5061") },
+		"TLS.Public":        func(c *sip.Config) { c.TLS.Public = "h" },
+		"WebSocket.Origins": func(c *sip.Config) { c.WebSocket.Listener = n.listen("192.0.2.1:80") },
+		"WebSocket.Public":  func(c *sip.Config) { c.WebSocket.Public = "h" },
+		"Budget":            func(c *sip.Config) { c.Budget.Unknown = -1 },
 	} {
 		cfg := sip.Config{Packet: n.packet("192.0.2.1:5060"), Handler: &agent{}}
 		if err := cfg.Validate(); err != nil {

@@ -68,6 +68,26 @@ func TestTCPGate(t *testing.T) {
 	})
 }
 
+// A handshake costs a stranger ten messages of his budget, and a known peer none.
+func TestConnectionsCostBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		trunk := netip.MustParseAddr("192.0.2.8")
+		b := n.start(t, "192.0.2.2:5060", func(c *sip.Config) {
+			c.Known = func(src netip.Addr) bool { return src == trunk }
+		})
+		for range 30 {
+			dialTCP(t, n, "192.0.2.9", b)
+			dialTCP(t, n, trunk.String(), b)
+		}
+		synctest.Wait()
+		const strangers = sip.DefaultSourceBudget / 10
+		if conns, dropped := b.Stats().Conns.Load(), b.Stats().DroppedSource.Load(); conns != 30+strangers || dropped != 30-strangers {
+			t.Errorf("%d connections, %d dropped", conns, dropped)
+		}
+	})
+}
+
 // Who sends a byte now and then is cut: at the first message, and at any other.
 func TestTCPSlowloris(t *testing.T) {
 	for _, first := range []string{"", "one message before"} {
