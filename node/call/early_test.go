@@ -242,3 +242,74 @@ func TestUpdateBecomesReinvite(t *testing.T) {
 		w.over()
 	})
 }
+
+// TestPrackOfForks: each early dialog behind a gateway has its own numbers.
+func TestPrackOfForks(t *testing.T) {
+	bubble(t, "two tags", "10", func(t *testing.T, w *world) {
+		w.caller.call("4420")
+		settle()
+		req, tx := w.one.last(sip.INVITE)
+		say := func(tag string, status int, change ...func(*sip.Response)) {
+			res := callee{req.Invite(tag), w.one}.response(status)
+			res.SetBody(sdpType, []byte(w.one.sdp))
+			for _, f := range change {
+				f(res)
+			}
+			w.one.reply(tx, res)
+			settle()
+		}
+		say("x", 183, reliably("11"))
+		say("y", 183, reliably("5"))
+		say("x", 183, reliably("12"))
+		var got []string
+		for _, r := range w.one.requests {
+			if r.Method == sip.PRACK {
+				got = append(got, r.ToTag+" "+r.Headers.Get("RAck"))
+			}
+		}
+		if want := []string{"x 11 1 INVITE", "y 5 1 INVITE", "x 12 1 INVITE"}; !slices.Equal(got, want) {
+			t.Errorf("PRACKs %v, want %v", got, want)
+		}
+		say("x", 200)
+		w.caller.want(100, 183, 183, 183, 200)
+		w.caller.sendBye()
+		settle()
+		if bye, _ := w.one.last(sip.BYE); bye.ToTag != "x" || bye.CSeq != 4 {
+			t.Errorf("BYE to %q with CSeq %d", bye.ToTag, bye.CSeq)
+		}
+		w.over()
+	})
+	bubble(t, "not with a late offer", "10", func(t *testing.T, w *world) {
+		w.caller.call("4420", func(s *sip.InviteSpec) { s.Body, s.ContentType = nil, "" })
+		settle()
+		if out, _ := w.one.last(sip.INVITE); out.Headers.HasTag("Supported", "100rel") {
+			t.Error("the answer to a reliable offer would have to be in the PRACK")
+		}
+		w.one.says(486, false)
+		w.over()
+	})
+}
+
+// TestExtensionsByProfile: a gateway that must not see extensions sees none, and one that
+// refuses them is a failed gateway.
+func TestExtensionsByProfile(t *testing.T) {
+	bubble(t, "off, and required", "10", func(t *testing.T, w *world) {
+		w.ledger.profile(t, "gw1", func(p *fsm.Profile) { p.Reliable, p.Timer = fsm.SupportRequired, fsm.SupportRequired })
+		w.ledger.profile(t, "gw2", func(p *fsm.Profile) { p.Reliable, p.Timer = fsm.SupportOff, fsm.SupportOff })
+		w.caller.call("4420")
+		settle()
+		second, _ := w.two.last(sip.INVITE)
+		for _, name := range []string{"Supported", "Require", "Session-Expires", "Min-SE"} {
+			if got := second.Headers.Get(name); got != "" {
+				t.Errorf("off: %s: %s", name, got)
+			}
+		}
+		w.two.says(500, false)
+		settle()
+		w.caller.want(100, 500)
+		if cdr := w.ledger.lastCDR(t); cdr.Attempts[0].Status != 420 { // as its stack says by itself
+			t.Errorf("required of who cannot: %+v", cdr.Attempts)
+		}
+		w.over()
+	})
+}
