@@ -34,12 +34,16 @@ func TestRealSockets(t *testing.T) {
 	}
 }
 
-func realAgent(t *testing.T, request func(*sip.Request, *sip.ServerTx)) *agent {
+func realAgent(t testing.TB, request func(*sip.Request, *sip.ServerTx), change ...func(*sip.Config)) *agent {
 	t.Helper()
 	packet, stream := realSockets(t)
 	a := &agent{addr: addr(packet.LocalAddr().String()), request: request}
 	var err error
-	a.Endpoint, err = sip.New(sip.Config{Packet: packet, Listener: stream, Dial: new(net.Dialer).DialContext, Handler: a})
+	cfg := sip.Config{Packet: packet, Listener: stream, Dial: new(net.Dialer).DialContext, Handler: a}
+	for _, f := range change {
+		f(&cfg)
+	}
+	a.Endpoint, err = sip.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +60,7 @@ func realAgent(t *testing.T, request func(*sip.Request, *sip.ServerTx)) *agent {
 }
 
 // realSockets opens a UDP and a TCP socket with the same port.
-func realSockets(t *testing.T) (net.PacketConn, net.Listener) {
+func realSockets(t testing.TB) (net.PacketConn, net.Listener) {
 	t.Helper()
 	for range 10 { // the port that the kernel picks for one may be taken for the other
 		packet, err := net.ListenPacket("udp", "127.0.0.1:0")
