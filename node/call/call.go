@@ -49,7 +49,6 @@ type Call struct {
 	tries     []*try
 	next      place         // where hunting goes on
 	best      outcome       // best final answer so far
-	minSE     time.Duration // of the next try, after a 422
 	redirects []redirection // places that gateways have named
 	followed  int           // how many were dialled
 	contacts  []string      // of a 3xx that goes on to the caller

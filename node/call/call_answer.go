@@ -182,6 +182,7 @@ func (c *Call) forgetSetup() {
 	c.tx, c.answer, c.pass, c.offer = nil, nil, nil, nil
 	c.invite = sip.InviteState{}
 	c.plan.Candidates, c.plan.Skipped = nil, nil
+	c.redirects, c.contacts = nil, nil
 	for _, t := range c.tries {
 		t.req, t.tx, t.forks = nil, nil, nil
 	}

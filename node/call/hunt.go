@@ -36,7 +36,7 @@ func (c *Call) hunt(now time.Time) {
 			c.skip(candidate, "unresolved")
 			continue
 		}
-		if c.next.address == 0 && !c.mayTurn(now) {
+		if c.next.address == 0 && !c.mayTurn() {
 			break
 		}
 		for c.next.address < len(addrs) {
@@ -45,7 +45,7 @@ func (c *Call) hunt(now time.Time) {
 			if c.passOver(candidate, addrs, number) {
 				continue
 			}
-			if c.dial(now, dialing{place{c.next.candidate, number}, addrs[number], candidate.Callee}) {
+			if c.dial(now, dialing{place: place{c.next.candidate, number}, addr: addrs[number], callee: candidate.Callee}) {
 				return
 			}
 		}
@@ -57,14 +57,15 @@ func (c *Call) hunt(now time.Time) {
 
 // dialing is one INVITE to be sent.
 type dialing struct {
-	place  // its name: candidate, and number within it
-	addr   netip.AddrPort
-	callee string
+	place    // its name: candidate, and number within it
+	addr     netip.AddrPort
+	callee   string
+	interval time.Duration // least Session-Expires, from a 422; 0: ours
 }
 
 // mayTurn counts the turn from one gateway to another and reports whether there
 // may be one more (F103). The first gateway is none.
-func (c *Call) mayTurn(time.Time) bool {
+func (c *Call) mayTurn() bool {
 	last := -1
 	turns := uint32(0)
 	for _, t := range c.tries {
@@ -140,7 +141,7 @@ func (c *Call) dial(now time.Time, d dialing) bool {
 	if !c.openMedia(now, candidate) {
 		return c.phase != hunting // the call has been ended
 	}
-	t := &try{candidate: uint8(d.candidate), number: uint8(d.address), started: now, interval: c.minSE, line: fsm.Attempt{
+	t := &try{candidate: uint8(d.candidate), number: uint8(d.address), started: now, interval: d.interval, line: fsm.Attempt{
 		Gateway: candidate.Gateway, Address: fsmAddr(d.addr), Callee: d.callee, Caller: candidate.Caller,
 		Start: now.Sub(c.arrived),
 	}}

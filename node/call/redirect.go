@@ -92,7 +92,7 @@ func (c *Call) followRedirect(now time.Time) bool {
 			return false
 		}
 		c.followed++
-		if c.dial(now, dialing{place{r.candidate, number}, r.addr, r.callee}) {
+		if c.dial(now, dialing{place: place{r.candidate, number}, addr: r.addr, callee: r.callee}) {
 			return true
 		}
 	}

@@ -117,9 +117,9 @@ func (c *Call) longerSession(now time.Time, t *try, res *sip.Response) bool {
 	if !ok || wanted <= max(c.params().MinSE, t.interval) {
 		return false
 	}
-	c.minSE = wanted
-	defer func() { c.minSE = 0 }()
-	return c.dial(now, dialing{place{int(t.candidate), number}, netAddr(t.line.Address), t.line.Callee})
+	return c.dial(now, dialing{
+		place: place{int(t.candidate), number}, addr: netAddr(t.line.Address), callee: t.line.Callee, interval: wanted,
+	})
 }
 
 // grantSession answers a peer's INVITE or UPDATE as far as its session timer goes:
