@@ -274,7 +274,7 @@ func (n *Node) Run(ctx context.Context) error {
 // makeMovers returns what finds the mover of a kind of address.
 func (n *Node) makeMovers() func(kind string) (address.Mover, error) {
 	cfg := n.opts.Moving
-	cfg.Leased, cfg.Logger = n.leased, n.log
+	cfg.Leased, cfg.Moving, cfg.Logger = n.leased, n.handingOver, n.log
 	cfg.Alarm = func(ip netip.Addr, text string) {
 		n.figures.conflicts.Add(1)
 		n.log.Error("alarm", "kind", "address conflict", "ip", ip, "text", text)
@@ -283,6 +283,12 @@ func (n *Node) makeMovers() func(kind string) (address.Mover, error) {
 		return n.opts.Movers(cfg)
 	}
 	return address.New(cfg)
+}
+
+// handingOver says that an address is on its way to another node.
+func (n *Node) handingOver(ip netip.Addr) bool {
+	l := n.lines.get(ip)
+	return l == nil || l.takes.Load() == takesNothing
 }
 
 // upToDate returns when everything that was committed before is applied here.

@@ -71,6 +71,9 @@ type Config struct {
 	// Leased says whether the node holds its lease: without it no address is renewed
 	// or announced. nil: always.
 	Leased func() bool
+	// Moving says that an address is being handed over, so that its new owner's claim
+	// is no conflict. nil: none is.
+	Moving func(ip netip.Addr) bool
 	// Alarm hears of addresses that another host answers for. It must not block. nil:
 	// nobody does.
 	Alarm  func(ip netip.Addr, text string)
@@ -84,6 +87,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Leased == nil {
 		c.Leased = func() bool { return true }
+	}
+	if c.Moving == nil {
+		c.Moving = func(netip.Addr) bool { return false }
 	}
 	if c.Alarm == nil {
 		c.Alarm = func(netip.Addr, string) {}

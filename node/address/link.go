@@ -44,12 +44,13 @@ func announceAt() []time.Duration {
 type link struct {
 	name   string
 	leased func() bool
+	moving func(netip.Addr) bool
 	alarm  func(netip.Addr, string)
 	log    *slog.Logger
 }
 
 func newLink(cfg Config) *link {
-	return &link{name: cfg.Interface, leased: cfg.Leased, alarm: cfg.Alarm, log: cfg.Logger}
+	return &link{name: cfg.Interface, leased: cfg.Leased, moving: cfg.Moving, alarm: cfg.Alarm, log: cfg.Logger}
 }
 
 // Add implements Mover.
@@ -207,6 +208,9 @@ func (h *holding) pause(now time.Time) time.Duration {
 func (h *holding) contested(ctx context.Context, mac net.HardwareAddr) error {
 	if !h.leased() {
 		return errors.Join(fmt.Errorf("%s is at %s: %w", h.ip, mac, ErrConflict), h.Remove(ctx, h.ip))
+	}
+	if h.moving(h.ip) {
+		return nil // Yield is about to be called
 	}
 	if now := time.Now(); now.Sub(h.defended) >= defendEvery {
 		h.defended = now
