@@ -32,6 +32,7 @@ func (p *Profile) fields(c *wire.Codec) {
 		wire.Enum(c, s, SwitchOff)
 	}
 	memo(c, &p.ErrorCodes)
+	wire.Enum(c, &p.SRTP, SRTPOn)
 }
 
 func (i *Identity) fields(c *wire.Codec) {

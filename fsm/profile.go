@@ -45,6 +45,8 @@ type Profile struct {
 	// ErrorCodes are final answers on which hunting goes on besides the usual ones,
 	// or, with a minus before them, not (F107): "404, -503".
 	ErrorCodes string
+
+	SRTP SRTPMode
 }
 
 // Switch is a yes or no that may be left to the system.
@@ -128,6 +130,17 @@ const (
 	RedirectFail    RedirectMode = iota // a failure of the gateway
 	RedirectRecurse                     // its Contacts are tried, by q
 	RedirectPass                        // the caller gets it
+)
+
+// SRTPMode says whether the media of a gateway's leg is encrypted with keys in the
+// SDP (RFC 4568).
+type SRTPMode uint8
+
+// The modes of SRTP.
+const (
+	SRTPPass SRTPMode = iota // as the other side has it, keys and all
+	SRTPOff                  // RTP, whatever the other side has
+	SRTPOn                   // SRTP, whatever the other side has
 )
 
 // DTMFMode says how a gateway wants digits (F184).

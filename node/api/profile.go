@@ -15,6 +15,7 @@ func identityModes() []string  { return []string{"auto", "none", "pass", "caller
 func privacyModes() []string   { return []string{"honour", "pass", "id", "none"} }
 func supports() []string       { return []string{"auto", "off", "required"} }
 func redirectModes() []string  { return []string{"fail", "recurse", "pass"} }
+func srtpModes() []string      { return []string{"pass", "off", "on"} }
 func dtmfModes() []string      { return []string{"auto", "rtp", "info"} }
 func interruptModes() []string { return []string{"both", "none", "here", "there", "either"} }
 func switches() []string       { return []string{"system", "on", "off"} }
@@ -37,7 +38,7 @@ func showProfile(p *fsm.Profile) client.Profile {
 		Reliable: chosen(int(p.Reliable), supports()), Timer: chosen(int(p.Timer), supports()),
 		SessionExpires: client.Seconds(p.SessionExpires), Redirect: chosen(int(p.Redirect), redirectModes()),
 		Progress: client.Seconds(p.Progress), Resend: p.Resend, Causes: p.Causes,
-		Codecs: p.Codecs, DTMF: chosen(int(p.DTMF), dtmfModes()), NoFax: p.NoFax,
+		Codecs: p.Codecs, DTMF: chosen(int(p.DTMF), dtmfModes()), SRTP: chosen(int(p.SRTP), srtpModes()), NoFax: p.NoFax,
 		Interrupt: chosen(int(p.Interrupt), interruptModes()),
 		AfterRing: chosen(int(p.AfterRing), switches()), AfterSDP: chosen(int(p.AfterSDP), switches()),
 		AfterRTP: chosen(int(p.AfterRTP), switches()), AfterBusy: chosen(int(p.AfterBusy), switches()),
@@ -57,7 +58,7 @@ func readProfile(in *client.Profile) fsm.Profile {
 		Reliable: fsm.Support(choose(in.Reliable, supports())), Timer: fsm.Support(choose(in.Timer, supports())),
 		SessionExpires: time.Duration(in.SessionExpires), Redirect: fsm.RedirectMode(choose(in.Redirect, redirectModes())),
 		Progress: time.Duration(in.Progress), Resend: in.Resend, Causes: in.Causes,
-		Codecs: in.Codecs, DTMF: fsm.DTMFMode(choose(in.DTMF, dtmfModes())), NoFax: in.NoFax,
+		Codecs: in.Codecs, DTMF: fsm.DTMFMode(choose(in.DTMF, dtmfModes())), SRTP: fsm.SRTPMode(choose(in.SRTP, srtpModes())), NoFax: in.NoFax,
 		Interrupt: fsm.InterruptMode(choose(in.Interrupt, interruptModes())),
 		AfterRing: toggle(in.AfterRing), AfterSDP: toggle(in.AfterSDP), AfterRTP: toggle(in.AfterRTP),
 		AfterBusy: toggle(in.AfterBusy), AfterTimeout: toggle(in.AfterTimeout), ErrorCodes: in.ErrorCodes,

@@ -22,6 +22,7 @@ type Profile struct {
 
 	Codecs    string `json:"codecs,omitempty" doc:"Allowed codecs; absent: all" example:"PCMA, G729"`
 	DTMF      string `json:"dtmf,omitempty" enum:"auto,rtp,info" doc:"The form of digits that the gateway gets; absent: as they come"`
+	SRTP      string `json:"srtp,omitempty" enum:"pass,off,on" doc:"Whether the media of its leg is SRTP; absent: as the other leg has it"`
 	NoFax     bool   `json:"no_fax,omitempty" doc:"T.38 is refused"`
 	Interrupt string `json:"interrupt,omitempty" enum:"both,none,here,there,either" doc:"Which missing RTP ends a call after RTP_TIMEOUT; absent: that of both sides"`
 
