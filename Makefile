@@ -9,6 +9,7 @@ BENCH       ?= .
 BENCHTIME   ?= 1s
 FUZZTIME    ?= 10s
 SEEDS       ?= 200
+RUNS        ?= 5000
 SOAK        ?= 1h
 FROM        ?= 1
 
@@ -27,7 +28,9 @@ demo: build ## three nodes on loopback, traffic, the leader killed, a verdict
 .PHONY: test
 test: check unit race e2e ## everything that CI runs
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2s
-	@$(MAKE) --no-print-directory swarm SEEDS=30
+	@$(MAKE) --no-print-directory swarm SEEDS=75
+	@$(MAKE) --no-print-directory alone
+	@$(MAKE) --no-print-directory plants SEEDS=0
 
 .PHONY: check
 check: $(STATICCHECK) ## gofmt, vet, staticcheck, the house rules, go.mod
@@ -80,6 +83,17 @@ swarm: ## SEEDS=200 whole clusters in virtual time, from seed FROM=1, each exact
 	@go run ./chaos/sim/exact -out bin/.exact
 	@.ci/timed build go test -c -tags simexact -overlay bin/.exact/overlay.json -o bin/.exact/sim.test ./chaos/sim
 	@.ci/timed swarm .ci/swarm bin/.exact/sim.test $(FROM) $(SEEDS)
+
+.PHONY: alone
+alone: ## the state machine by itself: RUNS=5000 stories of random commands
+	@go test -c -o bin/alone.test ./chaos
+	@.ci/timed alone bash -c 'cd chaos && seq 0 1 | xargs -P 2 -I{} ../bin/alone.test -test.run AloneSwarm -seeds $$(($(RUNS) / 2)) -from $$((1 + {} * $(RUNS) / 2))'
+
+.PHONY: plants
+plants: ## hunt each planted bug within SEEDS=200 seeds; SEEDS=0: only its recorded seed
+	@go run ./chaos/sim/exact -out bin/.exact
+	@.ci/timed build bash -c 'for p in chaos chaos/sim; do go test -c -tags "simexact plants" -overlay bin/.exact/overlay.json -o bin/.exact/$$(basename $$p).plants ./$$p; done'
+	@.ci/timed plants .ci/plants bin/.exact $(SEEDS)
 
 # The linter is built once per version and stays out of go.mod.
 $(STATICCHECK):

@@ -29,6 +29,8 @@ var (
 	seeds = flag.Uint64("seeds", 0, "how many seeds each swarm runs; 0: its own number")
 	from  = flag.Uint64("from", 1, "the first of them")
 	trace = flag.String("trace", "", "append every packet to this file")
+	keep  = flag.String("keep", "", "write history and schedule of a failed day to this directory")
+	less  = flag.String("without", "", "numbers of faults to leave out of each schedule, from 1: 2,5")
 )
 
 // swarm runs a scenario with so many seeds, each in a bubble of its own; -seeds

@@ -54,6 +54,7 @@ func newDay(t *testing.T, seed uint64, wire sim.Link, tune ...func(*node.Options
 // watched, then waits until all calls are over, and checks everything.
 func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 	d.t.Helper()
+	s = without(d.t, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	var beside, customers sync.WaitGroup
 	vendor, err := load.NewCarrier(load.CarrierConfig{
@@ -92,6 +93,7 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 	d.judge()
 	if d.t.Failed() {
 		d.t.Logf("repeat with: go test ./chaos/sim -run '%s' -from %d -seeds 1\nthe schedule:\n%v", d.t.Name(), d.seed, s)
+		d.keep(s)
 	}
 }
 
