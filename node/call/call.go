@@ -104,6 +104,7 @@ type leg struct {
 	update   bool   // it takes UPDATE
 	timing   timing
 	events   uint8        // payload type of its telephone events; 0: none
+	keyTag   int          // of its a=crypto line
 	profile  *fsm.Profile // of its gateway; nil: the ingress's
 	source   media.Source
 	remote   media.Remote

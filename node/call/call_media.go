@@ -29,14 +29,14 @@ func relays(a, b fsm.MediaMode) bool {
 // media stays here, whatever the next gateway wants.
 func (c *Call) openMedia(now time.Time, candidate *fsm.Candidate) bool {
 	if c.relayed && (c.legs[media.A].sent != nil || relays(c.plan.Media, candidate.Media)) {
-		return true
+		return c.legs[media.A].sent != nil || c.pointCaller(now)
 	}
 	if c.relayed = false; !relays(c.plan.Media, candidate.Media) {
 		return true
 	}
 	if c.session != nil {
 		c.relayed = true
-		return true
+		return c.pointCaller(now)
 	}
 	session, err := c.line.relay.Open(c.sessionConfig())
 	if err != nil && c.plan.Media == fsm.MediaAuto && candidate.Media == fsm.MediaAuto {
@@ -50,11 +50,17 @@ func (c *Call) openMedia(now time.Time, candidate *fsm.Candidate) bool {
 		return false
 	}
 	c.session, c.relayed = session, true
-	a := &c.legs[media.A]
-	a.source = sourceRule(c.plan.Source)
+	c.legs[media.A].source = sourceRule(c.plan.Source)
+	return c.pointCaller(now)
+}
+
+// pointCaller points the relay at the caller, as the gateway that is dialled wants
+// his media treated.
+func (c *Call) pointCaller(now time.Time) bool {
 	if c.late {
 		return true
 	}
+	a := &c.legs[media.A]
 	if err := c.point(media.A, c.offer, c.invite.Source.Addr.Addr(), a.source); err != nil {
 		c.note(slog.LevelInfo, "offer is unusable", "err", err)
 		c.fail(now, fsm.EndMalformed, sdpStatus(err), 0)
@@ -113,6 +119,9 @@ func (c *Call) point(from media.Side, body []byte, signalling netip.Addr, rule m
 		return err
 	}
 	remote.Source = rule
+	if remote.Crypto, err = c.keysOf(from, body, audio); err != nil {
+		return err
+	}
 	if err := c.session.SetRemote(from, remote); err != nil {
 		return err
 	}
@@ -173,6 +182,10 @@ func (c *Call) rewrite(to media.Side, body []byte) ([]byte, error) {
 	}
 	rw := media.Rewriting{
 		Local: c.session.Local(to), SessionID: c.kit.names.session(c.id, to), Version: max(l.version, 1),
+	}
+	body, err := c.encrypt(to, body)
+	if err != nil {
+		return nil, err
 	}
 	out, err := media.Rewrite(body, rw)
 	if err != nil {

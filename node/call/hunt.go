@@ -138,6 +138,10 @@ func (c *Call) ringTime(candidate *fsm.Candidate) time.Duration {
 // dial sends the INVITE of a new try. It returns false if it cannot be made.
 func (c *Call) dial(now time.Time, d dialing) bool {
 	candidate := &c.plan.Candidates[d.candidate]
+	// Another try is another peer: nothing is known of it, and it gets keys of its own.
+	b := &c.legs[media.B]
+	b.remote, b.sent = media.Remote{}, nil
+	c.treat(media.B, &candidate.Profile)
 	if !c.openMedia(now, candidate) {
 		return c.phase != hunting // the call has been ended
 	}
