@@ -44,8 +44,11 @@ func (l *line) gate(src netip.AddrPort, packet []byte) bool {
 
 // permit says whether a message may leave from this line. What would leave before
 // the address is on this host is lost, and repeated, as on the network: an error of
-// the kernel would end its transaction.
-func (l *line) permit(status int) bool { return l.present.Load() && l.host.permit(status) }
+// the kernel would end its transaction. From an address that is being handed over
+// nothing leaves, what is still unanswered is not repeated: the heir does that.
+func (l *line) permit(status int) bool {
+	return l.present.Load() && l.takes.Load() != takesNothing && l.host.permit(status)
+}
 
 // permit says whether a message may leave. Without a lease only a refusal does,
 // since another node may be about to speak for this one (ARCHITECTURE.md, rule 17);
