@@ -24,14 +24,18 @@ func wait(ctx context.Context, limit time.Duration, done func(context.Context) e
 	defer cancel()
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	var why error
 	for {
 		err := done(ctx)
 		if err == nil {
 			return nil
 		}
+		if why == nil || ctx.Err() == nil {
+			why = err // not that the look itself was cut short
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not within %v: %w", limit, err)
+			return fmt.Errorf("not within %v: %w", limit, why)
 		case <-tick.C:
 		}
 	}
