@@ -121,6 +121,9 @@ func simulated(p render.Printer, s client.Simulation) string {
 	if r := s.Rate; r != nil {
 		line("sell", "%s %q  table %s version %d  %s %s/min  %d/%d  -> funds for %s, first slice %s", r.Prefix, r.Area, r.Table, r.Version,
 			r.Price, s.Currency, int(r.First.Duration().Seconds()), int(r.Next.Duration().Seconds()), p.Text(s.Affords), p.Text(s.Slice))
+		if s.Prepaid != 0 {
+			line("packages", "%s of the first slice", p.Text(s.Prepaid))
+		}
 	}
 	verdict := p.Good("the call would be tried")
 	if s.Code != "ok" {

@@ -94,7 +94,7 @@ func sourceOfAccount(st *fsm.State, account string) (fsm.Addr, string, error) {
 func showSimulation(st *fsm.State, x *fsm.Explanation) client.Simulation {
 	out := client.Simulation{
 		Code: x.Code.String(), Detail: x.Detail, SIPStatus: x.Refusal.Status, Ingress: x.Ingress, Account: x.Account,
-		Caller: x.Caller, Callee: x.Callee, Slice: client.Seconds(x.Talk),
+		Caller: x.Caller, Callee: x.Callee, Slice: client.Seconds(x.Talk), Prepaid: client.Seconds(x.Prepaid),
 		Candidates: []client.Candidate{}, Skipped: []client.Skipped{},
 	}
 	if a, ok := st.Account(x.Account); ok {

@@ -30,6 +30,7 @@ type Simulation struct {
 	Available  billing.Amount `json:"available"`
 	Affords    Seconds        `json:"affords" doc:"Talk time that the available money pays for"`
 	Slice      Seconds        `json:"slice" doc:"Talk time that would be held first"`
+	Prepaid    Seconds        `json:"prepaid,omitzero" doc:"The beginning of it, paid by packages"`
 	Candidates []Candidate    `json:"candidates" nullable:"false" doc:"In the order in which they would be tried"`
 	Skipped    []Skipped      `json:"skipped" nullable:"false"`
 }
