@@ -60,6 +60,18 @@ func retry(ctx context.Context, do func(context.Context) error) error {
 	return final
 }
 
+// check waits until the cluster can do without the node: the one before has just
+// come back.
+func (r *run) check(ctx context.Context, n client.Node) error {
+	return wait(ctx, r.Waits.Home, func(ctx context.Context) error {
+		plan, err := Look(ctx, r.Fleet)
+		if err == nil {
+			err = plan.sound(n.Node)
+		}
+		return err
+	})
+}
+
 // drain lets the node run empty.
 func (r *run) drain(ctx context.Context, n client.Node) error {
 	if n.Witness || !n.Up {

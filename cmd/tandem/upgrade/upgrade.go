@@ -101,7 +101,7 @@ func Run(ctx context.Context, cfg Config) error {
 		if !ok {
 			return r.finish(ctx, plan)
 		}
-		if err := r.roll(ctx, plan, next); err != nil {
+		if err := r.roll(ctx, next); err != nil {
 			return err
 		}
 	}
@@ -118,9 +118,9 @@ type step struct {
 }
 
 // roll takes one node through all steps.
-func (r *run) roll(ctx context.Context, plan Plan, node client.Node) error {
+func (r *run) roll(ctx context.Context, node client.Node) error {
 	steps := []step{
-		{"check", func(context.Context, client.Node) error { return plan.sound(node.Node) }, "tandem status"},
+		{"check", r.check, "tandem status"},
 		{"drain", r.drain, "tandem node drain NODE"},
 		{"replace", r.replace, "tandem node undrain NODE, then correct the command"},
 		{"restart", r.Restart, "look at the node's log; go back to the old program if it does not start"},
