@@ -21,6 +21,11 @@ type engine interface {
 	close() error
 }
 
+// bareEngine is an engine that serves descriptors. attachBare owns them in any case.
+type bareEngine interface {
+	attachBare(s *Session, fds [lanes]int32) error
+}
+
 // link is a session's sockets in an engine.
 type link interface {
 	// close closes the sockets, at once or shortly after.

@@ -61,25 +61,31 @@ func newFastEngine(now func() time.Duration, log *slog.Logger) (engine, error) {
 // attach takes the file descriptors out of the runtime's own poller: it would
 // be woken by each packet too.
 func (e *epollEngine) attach(s *Session, conns [lanes]net.PacketConn) error {
-	l := &epollLink{loop: e.loops[e.next.Add(1)%uint32(len(e.loops))], session: s}
-	s.link = l
+	var fds [lanes]int32
 	for i, c := range conns {
 		fd, err := duplicate(c.(*net.UDPConn))
 		if err != nil {
-			for _, fd := range l.fds[:i] {
-				err = errors.Join(err, syscall.Close(int(fd)))
-			}
-			return fmt.Errorf("take over %s: %w", c.LocalAddr(), err)
+			return errors.Join(fmt.Errorf("take over %s: %w", c.LocalAddr(), err), closeDescriptors(fds[:i]))
 		}
-		l.fds[i] = fd
+		fds[i] = fd
 	}
-	if err := l.loop.add(l); err != nil {
-		return errors.Join(err, l.close())
+	if err := e.attachBare(s, fds); err != nil {
+		return err
 	}
 	for i, c := range conns {
 		if err := c.Close(); err != nil {
-			l.loop.log.Warn("close duplicated media socket", "call", s.id, "lane", i, "err", err)
+			e.loops[0].log.Warn("close duplicated media socket", "call", s.id, "lane", i, "err", err)
 		}
+	}
+	return nil
+}
+
+// attachBare implements bareEngine.
+func (e *epollEngine) attachBare(s *Session, fds [lanes]int32) error {
+	l := &epollLink{loop: e.loops[e.next.Add(1)%uint32(len(e.loops))], session: s, fds: fds}
+	s.link = l
+	if err := l.loop.add(l); err != nil {
+		return errors.Join(err, l.close())
 	}
 	return nil
 }

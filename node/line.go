@@ -69,10 +69,14 @@ func (n *Node) openLine(a fsm.Address) (l *line, err error) {
 	if l.phones, err = n.phones.Line(l.ip, public); err != nil {
 		return nil, err
 	}
-	l.relay, err = media.New(media.Config{
+	cfg := media.Config{
 		IP: l.ip, Advertise: public, Ports: n.opts.Media,
 		Denied: n.opts.Denied, Listen: n.opts.Network.ListenPacket, Logger: n.log,
-	})
+	}
+	if system, ok := n.opts.Network.(SystemNetwork); ok {
+		cfg.Open = system.Open
+	}
+	l.relay, err = media.New(cfg)
 	if err != nil {
 		return nil, err
 	}

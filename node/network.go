@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -45,6 +46,25 @@ func (SystemNetwork) ListenPacket(addr netip.AddrPort) (net.PacketConn, error) {
 	return conn, nil
 }
 
+// Open opens a UDP socket like ListenPacket, as a bare descriptor.
+func (SystemNetwork) Open(addr netip.AddrPort) (int, error) {
+	family, to := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()})
+	if ip := addr.Addr().Unmap(); ip.Is4() {
+		family, to = unix.AF_INET, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: ip.As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return 0, fmt.Errorf("open udp %s: %w", addr, err)
+	}
+	if err = setUDP(fd); err == nil {
+		err = unix.Bind(fd, to)
+	}
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("open udp %s: %w", addr, err), unix.Close(fd))
+	}
+	return fd, nil
+}
+
 // Listen opens a TCP listener.
 func (SystemNetwork) Listen(addr netip.AddrPort) (net.Listener, error) {
 	lc := net.ListenConfig{Control: controlFreeBind}
@@ -74,26 +94,28 @@ func (SystemNetwork) Free(addr netip.AddrPort) bool {
 	return conn.Close() == nil
 }
 
-func controlUDP(network, address string, c syscall.RawConn) error {
-	if err := controlFreeBind(network, address, c); err != nil {
+func controlUDP(_, _ string, c syscall.RawConn) error { return control(c, setUDP) }
+
+func setUDP(fd int) error {
+	if err := setFreeBind(fd); err != nil {
 		return err
 	}
-	return control(c, func(fd int) error {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-			return err
-		}
-		// The kernel caps it at net.core.rmem_max; with the privilege it does not.
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) == nil {
-			return nil
-		}
-		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-	})
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
+	// The kernel caps it at net.core.rmem_max; with the privilege it does not.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) == nil {
+		return nil
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 }
 
 func controlFreeBind(_, _ string, c syscall.RawConn) error {
-	return control(c, func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
-	})
+	return control(c, setFreeBind)
+}
+
+func setFreeBind(fd int) error {
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
 }
 
 func control(c syscall.RawConn, set func(fd int) error) error {

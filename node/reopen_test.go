@@ -15,7 +15,7 @@ func BenchmarkReopen(b *testing.B) {
 	const calls, workers = 1000, 2
 	ip := netip.MustParseAddr("127.0.0.77")
 	for b.Loop() {
-		relay, err := media.New(media.Config{IP: ip, Listen: node.SystemNetwork{}.ListenPacket, Ports: media.PortRange{First: 20000, Last: 39999}})
+		relay, err := media.New(media.Config{IP: ip, Listen: node.SystemNetwork{}.ListenPacket, Open: node.SystemNetwork{}.Open, Ports: media.PortRange{First: 20000, Last: 39999}})
 		if err != nil {
 			b.Fatal(err)
 		}
