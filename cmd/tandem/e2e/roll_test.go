@@ -97,6 +97,7 @@ func (s *held) roll(exe, version string) error {
 			return s.c.Run(i - 1)
 		},
 		Report: func(node, text string) { s.t.Logf("%s  %s", node, text) },
+		Waits:  upgrade.Waits{Hash: length(time.Second, 10*time.Second)},
 	})
 }
 
