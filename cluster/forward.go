@@ -62,6 +62,9 @@ func (c *Cluster) serveBatch(ctx context.Context, from string, b []byte) ([]byte
 	for i := range reqs {
 		reqs[i].origin = from
 		e, err := decodeEnvelope(reqs[i].envelope)
+		if err == nil && e.Node != from { // owners are checked by the name in it
+			err = fmt.Errorf("command of %s", e.Node)
+		}
 		if err == nil {
 			err = c.cfg.Check(e.Body)
 		}

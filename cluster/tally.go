@@ -120,8 +120,9 @@ func (t *tally) tick(now time.Duration, m membership) {
 }
 
 // answer judges a ping of a life that knows so many members, as of a version. One
-// that has not heard of a new member counts too small a majority; of any other
-// change it may hear late, as it does when a takeover keeps everybody busy.
+// that has not heard of a new member counts too small a majority, and one that has
+// not heard of a removal may count with the answer of the one that was removed; of
+// any other change it may hear late, as it does when a takeover keeps everybody busy.
 func (t *tally) answer(now time.Duration, from life, version uint64, size int, m membership) verdict {
 	switch {
 	case t.gone[from]:
@@ -130,7 +131,7 @@ func (t *tally) answer(now time.Duration, from life, version uint64, size int, m
 		return verdictMute
 	case !m.up(from):
 		return verdictUnknown
-	case version < m.version && size < m.size():
+	case version < m.version && size != m.size():
 		return verdictOlder
 	}
 	t.heard[from] = now

@@ -43,7 +43,7 @@ func (n *Node) openCalls() error {
 		return err
 	}
 	n.phones, err = phones.New(phones.Config{
-		Node: n.id, Incarnation: n.cluster.Incarnation(), Key: derive(n.opts.Secret, "nonces"),
+		Node: n.id, Incarnation: n.cluster.Incarnation, Key: derive(n.opts.Secret, "nonces"),
 		Directory: n, Proposer: n.proposer, Blocked: n.spreadBlock, Logger: n.log,
 	})
 	return err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 
 	"tandem/cluster"
 	"tandem/cluster/transport"
@@ -46,6 +47,11 @@ func (n *Node) News() watchman.News {
 	}
 	for _, a := range n.opts.Addresses {
 		news.Took = append(news.Took, a.IP.String())
+	}
+	for _, l := range n.lines.all() { // taken over from others
+		if ip := l.ip.String(); !slices.Contains(news.Took, ip) {
+			news.Took = append(news.Took, ip)
+		}
 	}
 	return news
 }

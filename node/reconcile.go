@@ -68,6 +68,7 @@ func (n *Node) follow(ctx context.Context, events []fsm.Event, all bool) {
 	if all {
 		n.buildActive()
 		n.compareAll()
+		n.compareServed(ctx)
 	}
 }
 
@@ -166,6 +167,32 @@ func (n *Node) compareAll() {
 	n.adopt(mine)
 	if len(mine) > 0 {
 		n.log.Info("calls adopted", "calls", len(mine))
+	}
+}
+
+// compareServed makes good for events that were lost: calls that are served here, and
+// that are over, moved, or funded in the meantime.
+func (n *Node) compareServed(ctx context.Context) {
+	if n.calls == nil || !n.Serving() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, compareWait)
+	defer cancel()
+	ids, err := n.calls.Served(ctx)
+	if err != nil {
+		return // the node is stopping
+	}
+	for _, id := range ids {
+		record, ok := n.Call(id)
+		switch {
+		case !ok && n.Ended(id):
+			n.calls.Ended(id, fsm.EndNormal)
+		case !ok: // its StartCall is under way
+		case record.Owner != n.id:
+			n.calls.Moved(id)
+		case record.LastGrant:
+			n.calls.Funded(record.Account)
+		}
 	}
 }
 

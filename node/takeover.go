@@ -54,23 +54,33 @@ func (n *Node) peers() (set []cluster.LeaseMember, version uint64) {
 	return set, version
 }
 
+// probeAfter is how long a process must have owned an address before a free port
+// says anything: an heir needs a moment to open it.
+const probeAfter = 2 * time.Second
+
 // probe says whether a member's process has ended for certain: the members share
-// a kernel, and its signalling port is free (ARCHITECTURE.md, rule 18).
+// a kernel, and the signalling ports of all addresses that it has had for a while
+// are free (ARCHITECTURE.md, rule 18).
 func (n *Node) probe(node string) bool {
-	var ip netip.Addr
+	var ips []netip.Addr
+	at := n.LogTime()
 	n.replica.View(func(s *fsm.State) {
 		m, ok := s.Member(fsm.NodeID(node))
 		if !ok {
 			return
 		}
 		for _, a := range s.OwnedAddresses(m.Node, m.Incarnation) {
-			if at, err := netip.ParseAddr(a.IP); err == nil && a.Move == fsm.MoveBind {
-				ip = at
-				return
+			if ip, err := netip.ParseAddr(a.IP); err == nil && a.Move == fsm.MoveBind && at.Sub(a.Since) > probeAfter {
+				ips = append(ips, ip)
 			}
 		}
 	})
-	return ip.IsValid() && n.opts.Network.Free(netip.AddrPortFrom(ip, n.opts.SIP.Port))
+	for _, ip := range ips {
+		if !n.opts.Network.Free(netip.AddrPortFrom(ip, n.opts.SIP.Port)) {
+			return false
+		}
+	}
+	return len(ips) > 0
 }
 
 // adoptLine brings the calls of a service address to life and ends those that a
@@ -106,6 +116,20 @@ func (n *Node) lineOf(ip string) *line {
 	return n.lines.get(at)
 }
 
+// serves says that calls of a service address go on here: on it, or, where it cannot
+// move, on one of our own.
+func (n *Node) serves(ip string) bool {
+	if n.lineOf(ip) != nil {
+		return true
+	}
+	at, err := netip.ParseAddr(ip)
+	if err != nil {
+		return false
+	}
+	_, ok := n.standIn(at)
+	return ok
+}
+
 // tellOrphans tells the legs of calls that a dead owner had ended, and perhaps not
 // told. Each is told once.
 func (n *Node) tellOrphans() {
@@ -117,7 +141,7 @@ func (n *Node) tellOrphans() {
 	}
 	at := n.LogTime()
 	for _, o := range left {
-		if _, done := n.told[o.Call.ID]; !done && n.lineOf(o.Call.Line) != nil {
+		if _, done := n.told[o.Call.ID]; !done && n.serves(o.Call.Line) {
 			n.told[o.Call.ID] = struct{}{}
 			n.calls.Orphan(o, at)
 		}

@@ -194,9 +194,8 @@ func (c *Call) adoptAnswered(now time.Time, ev adopted) {
 	c.probe.since = now
 	c.timers.set(timerProbe, now.Add(spread(c.id)))
 	c.forgetSetup()
-	if !rec.LastGrant {
-		c.extend(now)
-	}
+	// Also of a last grant: the account may have been funded while nobody was here.
+	c.extend(now)
 }
 
 // keepAttempts restores the CDR's lines of what was tried before.

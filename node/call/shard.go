@@ -168,6 +168,12 @@ func (s *shard) deliver(it item) {
 func (s *shard) meet(it item) *entry {
 	switch ev := it.ev.(type) {
 	case invite:
+		// It may be older than the adoption of its call: it has waited in the socket.
+		if rec, ok := s.control.cfg.Records.Call(it.id); ok && rec.Owner == s.control.cfg.Node {
+			if e := s.addAdopted(adopted{record: rec, at: s.control.cfg.Records.LogTime()}); e != nil {
+				return e
+			}
+		}
 		return s.add(newCall(it.id, &s.kit, it.line))
 	case adopted:
 		return s.addAdopted(ev)

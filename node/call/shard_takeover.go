@@ -104,11 +104,16 @@ func (s *shard) confirm(it item, ev request) {
 	})
 }
 
-// learned: the relay has locked a side's source. A new owner needs it where the SDP
-// does not say it.
+// learned: the relay has locked a side's source, or the counters of its SRTP have
+// moved on. A new owner needs a source where the SDP does not say it, and counters
+// always: an index used twice gives the key away.
 func (c *Call) learned(now time.Time, side media.Side) {
 	c.legs[side].changed = true
-	if c.session == nil || c.session.State().Learned[side].RTP == c.legs[side].remote.RTP {
+	if c.session == nil {
+		return
+	}
+	state := c.session.State()
+	if state.Remote[side].Crypto.Suite == media.SuiteNone && state.Learned[side].RTP == c.legs[side].remote.RTP {
 		return
 	}
 	c.save(now)

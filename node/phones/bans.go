@@ -121,7 +121,7 @@ func (b *bans) good(a netip.Addr, user string) {
 	if s == nil {
 		return
 	}
-	s.wrong, s.asked = 0, max(0, s.asked-1)
+	s.wrong, s.asked = max(0, s.wrong-s.tried[user]), max(0, s.asked-1)
 	delete(s.tried, user)
 	delete(s.suspend, user)
 }
@@ -131,8 +131,15 @@ func (b *bans) failed(a netip.Addr, user string, now time.Time, l limits) (until
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.of(a)
-	if s.tried == nil || len(s.tried) >= maxUsers {
+	if s.tried == nil {
 		s.tried, s.suspend = map[string]int{}, map[string]time.Time{}
+	}
+	if _, known := s.tried[user]; !known && len(s.tried) >= maxUsers {
+		for other := range s.tried { // any of them makes room
+			delete(s.tried, other)
+			delete(s.suspend, other)
+			break
+		}
 	}
 	s.tried[user]++
 	if l.tries > 0 && s.tried[user] >= l.tries {

@@ -35,8 +35,9 @@ type Directory interface {
 
 // Config is what the service works with. Key, Directory and Proposer are required.
 type Config struct {
-	Node        fsm.NodeID
-	Incarnation uint64
+	Node fsm.NodeID
+	// Incarnation returns that of the node, which may get a new one as it runs.
+	Incarnation func() uint64
 	Key         []byte // the cluster's key for nonces
 	Directory   Directory
 	Proposer    call.Proposer
@@ -53,6 +54,8 @@ func (c *Config) Validate() error {
 		return errors.New("phones: Directory is missing")
 	case c.Proposer == nil:
 		return errors.New("phones: Proposer is missing")
+	case c.Incarnation == nil:
+		return errors.New("phones: Incarnation is missing")
 	}
 	return nil
 }
@@ -295,7 +298,7 @@ func (l *Line) command(req *sip.Request, reg *registrar.Register, number string)
 		Flow: fsm.Flow{Line: l.ip.String(), Via: strings.ToLower(req.Source.Transport.String()), Peer: addrOf(req.Source.Addr)},
 	}
 	if req.Source.Transport.Stream() {
-		body.Flow.Node, body.Flow.Incarnation = l.s.cfg.Node, l.s.cfg.Incarnation
+		body.Flow.Node, body.Flow.Incarnation = l.s.cfg.Node, l.s.cfg.Incarnation()
 		body.Flow.ID = strconv.FormatUint(uint64(req.Conn), 10)
 	}
 	for _, c := range reg.Contacts {

@@ -56,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.addr = conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	w.service, err = New(Config{
-		Node: "n1", Incarnation: 1, Key: []byte("0123456789abcdef"), Directory: w, Proposer: w,
+		Node: "n1", Incarnation: func() uint64 { return 1 }, Key: []byte("0123456789abcdef"), Directory: w, Proposer: w,
 		Blocked: func(a netip.Addr, _ time.Duration) { w.blocked <- a },
 	})
 	if err != nil {

@@ -161,9 +161,11 @@ func (s *Server) Check(r Request, secrets Secrets) Verdict {
 	right := subtle.ConstantTimeCompare([]byte(want.Response), []byte(strings.ToLower(c.Response))) == 1
 	made, mac, ours := s.read(c.Nonce, r.Source, r.Local)
 	switch {
+	case !ours: // whoever answers has never heard the question: it says nothing of the source
+		return Verdict{Stale, c.Username}
 	case !known || !right:
 		return Verdict{Wrong, c.Username}
-	case !ours || made.Before(s.since) || s.cfg.Now().Sub(made) > s.cfg.Age:
+	case made.Before(s.since) || s.cfg.Now().Sub(made) > s.cfg.Age:
 		return Verdict{Stale, c.Username}
 	}
 	return Verdict{s.spend(mac, made, c), c.Username}
