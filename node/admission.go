@@ -53,14 +53,19 @@ func (l *line) permit(status int) bool {
 // permit says whether a message may leave. Without a lease only a refusal does,
 // since another node may be about to speak for this one (ARCHITECTURE.md, rule 17);
 // and not even that to what has come while the process slept.
-// Without a leader there is no 100: a caller who has it stops repeating his INVITE,
-// and if this node dies now, nobody else has ever heard of it.
+// Without a leader and a majority there is no 100: a caller who has it stops
+// repeating his INVITE, and if this node dies now, nobody else has ever heard of it.
 func (n *Node) permit(status int) bool {
 	if !n.leased() {
 		return status == 503 && n.awake.fresh()
 	}
-	return status != 100 || !n.leaderless.Load()
+	return status != 100 || !n.leaderless.Load() && n.cluster.LeaseLeft() > leaseIfHeard
 }
+
+// leaseIfHeard is what is left of a lease whose holder has been answered by a
+// majority within the last 200 ms, the time after which the endpoint says 100 by
+// itself: who has not may have been cut off, and the call with him.
+const leaseIfHeard = 600 * time.Millisecond
 
 // admission stands before call control: it takes one token of the ingress for
 // each new call, so that a flood through an authorised gateway ends here and
