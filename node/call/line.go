@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"tandem/fsm"
 	"tandem/media"
@@ -120,11 +122,11 @@ func (l *Line) outside(req *sip.Request, tx *sip.ServerTx) {
 	case sip.INVITE:
 		l.invite(req, tx)
 	case sip.OPTIONS:
-		status := 200
+		res := req.Response(200, l.endpoint.Load().NewIdentifier())
 		if !l.control.serving() {
-			status = 503
+			res = req.Response(503, l.endpoint.Load().NewIdentifier())
+			res.Headers.Add("Retry-After", strconv.Itoa(int(l.control.cfg.RetryAfter/time.Second)))
 		}
-		res := req.Response(status, l.endpoint.Load().NewIdentifier())
 		res.Headers.Add("Allow", sip.Allow)
 		res.Headers.Add("Accept", sdpType)
 		l.answer(tx, res)
