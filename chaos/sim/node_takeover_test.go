@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,6 +34,41 @@ func TestTakeover(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDrain lets one node after the other run empty in mid-traffic: nobody notices
+// more than one retransmission.
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newExchange(t, 4)
+		x.provision(100 * billing.Unit)
+		var planned sync.WaitGroup
+		planned.Go(func() {
+			for _, s := range x.nodes {
+				time.Sleep(8 * time.Second)
+				n := s.running()
+				var last node.DrainStep
+				if err := n.Drain(t.Context(), func(step node.DrainStep) { last = step }); err != nil || !last.Done || last.At > 3*time.Second {
+					t.Errorf("%s: %v, last %v", n.ID(), err, last)
+				}
+				if err := n.Undrain(t.Context()); err != nil {
+					t.Errorf("%s: %v", n.ID(), err)
+				}
+			}
+		})
+		report := x.traffic(load.CallersConfig{CPS: 5, Calls: 150, Talk: 10 * time.Second}, nil)
+		planned.Wait()
+		if report.Answered != 150 || report.Cut > 0 || report.ByesLost > 0 {
+			t.Errorf("of 150 calls %d were answered, %d cut, %d had no answer to their BYE: %+v",
+				report.Answered, report.Cut, report.ByesLost, report)
+		}
+		if report.SetupMax > 3*time.Second { // the carrier rings for one
+			t.Errorf("a call took %v: more than one retransmission", report.SetupMax)
+		}
+		x.eventually("all addresses are home", atHome)
+		x.exact()
+		x.finish()
+	})
 }
 
 // atHome says that every service address is with the node that has it configured.
