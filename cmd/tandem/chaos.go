@@ -54,6 +54,7 @@ type chaosOptions struct {
 	html, json, junit string
 	duration          time.Duration
 	cps               float64
+	first             uint8
 }
 
 func (a *app) chaosRunCommand() *cobra.Command {
@@ -71,6 +72,7 @@ func (a *app) chaosRunCommand() *cobra.Command {
 	f.StringVar(&o.json, "json", "", "file for the result as JSON, which \"chaos report\" reads")
 	f.StringVar(&o.junit, "junit", "", "file for the thresholds as JUnit XML")
 	f.DurationVar(&o.duration, "duration", 0, "of the traffic; default: the scenario's")
+	f.Uint8Var(&o.first, "first", 11, "the nodes are 127.0.0.N and following")
 	f.Float64Var(&o.cps, "cps", 0, "new calls a second; default: the scenario's")
 	return cmd
 }
@@ -109,7 +111,7 @@ func (a *app) chaosRun(ctx context.Context, name string, o chaosOptions) error {
 		out = a.errOut
 	}
 	fmt.Fprintf(out, "%s: %s\n", s.Name, s.About)
-	result, err := game.Run(ctx, s, game.Config{Exe: exe, Out: out, Safety: safety})
+	result, err := game.Run(ctx, s, game.Config{Exe: exe, Out: out, Safety: safety, First: o.first})
 	if err != nil {
 		return fmt.Errorf("chaos %s: %w", s.Name, err)
 	}

@@ -1,6 +1,7 @@
 package game
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,16 +27,20 @@ type Config struct {
 	Env    []string // of its processes
 	Out    io.Writer
 	Safety *live.Safety // may be nil
+	// First is the last part of the first node's address, 127.0.0.11 by default. The
+	// others follow, and behind them the customer and the carrier.
+	First byte
 }
 
-// The addresses of a game: nodes from 127.0.0.11 on, behind them customer and
-// carrier.
+// firstNode is the default of Config.First.
+const firstNode = 11
+
+func (c *Config) customer() netip.Addr { return loopback(c.First + maxNodes) }
+func (c *Config) carrier() netip.Addr  { return loopback(c.First + maxNodes + 2) }
+
 const (
-	firstNode = 11
-	customer  = 26
-	carrier   = 28
-	sipPort   = 5060
-	ring      = 150 * time.Millisecond
+	sipPort = 5060
+	ring    = 150 * time.Millisecond
 )
 
 const (
@@ -61,6 +66,7 @@ type match struct {
 // Run plays a scenario. The error is about the game itself; whether the promises
 // were kept is in the result.
 func Run(ctx context.Context, s Scenario, cfg Config) (result Result, err error) {
+	cfg.First = cmp.Or(cfg.First, firstNode)
 	plan, err := s.plan()
 	if err == nil {
 		err = live.Possible(plan)
@@ -76,14 +82,14 @@ func Run(ctx context.Context, s Scenario, cfg Config) (result Result, err error)
 	m := &match{scenario: s, cfg: cfg, result: Result{Scenario: s, Began: time.Now()}}
 	var ips []netip.Addr
 	for i := range s.Nodes {
-		ips = append(ips, loopback(byte(firstNode+i)))
+		ips = append(ips, loopback(cfg.First+byte(i)))
 	}
 	m.say("starting %d nodes on %s and following", s.Nodes, ips[0])
 	if m.cluster, err = local.Start(ctx, local.Config{Exe: cfg.Exe, Env: cfg.Env, Dir: dir, IPs: ips}); err != nil {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, m.cluster.Stop()) }()
-	doc := business()
+	doc := business(cfg)
 	if err := doc.Apply(ctx, m.cluster.Client(), objects.Options{}); err != nil {
 		return Result{}, err
 	}
@@ -105,7 +111,7 @@ func (m *match) say(format string, args ...any) {
 }
 
 // business is one customer with money and one carrier.
-func business() objects.Document {
+func business(cfg Config) objects.Document {
 	table := func(id, price string) objects.RateTable {
 		return objects.RateTable{
 			ID: id, RateTableSettings: client.RateTableSettings{Currency: "USD"}, RatesFile: id + ".csv",
@@ -119,10 +125,10 @@ func business() objects.Document {
 			{ID: "carrier", AccountSettings: client.AccountSettings{Type: client.AccountVendor, Currency: "USD", RateTable: "buy"}},
 		},
 		MappingGateways: []objects.MappingGateway{{ID: "customer", MappingSettings: client.MappingSettings{
-			Account: "customer", Addrs: []string{loopback(customer).String()},
+			Account: "customer", Addrs: []string{cfg.customer().String()},
 		}}},
 		RoutingGateways: []objects.RoutingGateway{{ID: "carrier", RoutingSettings: client.RoutingSettings{
-			Account: "carrier", Prefixes: []string{"86"}, Addrs: []string{netip.AddrPortFrom(loopback(carrier), sipPort).String()},
+			Account: "carrier", Prefixes: []string{"86"}, Addrs: []string{netip.AddrPortFrom(cfg.carrier(), sipPort).String()},
 		}}},
 		TopUps: []objects.TopUp{{Account: "customer", Amount: prepaid, Key: "game"}},
 	}
@@ -177,13 +183,13 @@ func (m *match) phones() (*load.Carrier, *load.Callers, error) {
 		return net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
 	}
 	vendor, err := load.NewCarrier(load.CarrierConfig{
-		Listen: listen, Addr: netip.AddrPortFrom(loopback(carrier), sipPort), Ring: ring, RTP: true, OnEnd: m.leg,
+		Listen: listen, Addr: netip.AddrPortFrom(m.cfg.carrier(), sipPort), Ring: ring, RTP: true, OnEnd: m.leg,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	cfg := load.CallersConfig{
-		Listen: listen, Addr: netip.AddrPortFrom(loopback(customer), sipPort), CPS: m.scenario.Traffic.CPS,
+		Listen: listen, Addr: netip.AddrPortFrom(m.cfg.customer(), sipPort), CPS: m.scenario.Traffic.CPS,
 		Talk: time.Duration(m.scenario.Traffic.Talk), Drain: settleTime, RTP: true, OnEnd: m.ended,
 	}
 	for i := range m.cluster.Nodes() {
