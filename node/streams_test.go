@@ -36,6 +36,13 @@ func (h *oneHost) Dial(context.Context, netip.Addr, string, string) (net.Conn, e
 	return near, nil
 }
 
+// port returns the listener, and whether the port is taken.
+func (h *oneHost) port() (*pipes, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open, h.taken
+}
+
 func (h *oneHost) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -93,7 +100,8 @@ func TestStreamsAreCutWhenTheAddressMoves(t *testing.T) {
 		time.Sleep(2 * listenAgain)
 		connect := func() net.Conn {
 			near, far := net.Pipe()
-			host.open.conns <- near
+			port, _ := host.port()
+			port.conns <- near
 			synctest.Wait()
 			return far
 		}
@@ -115,7 +123,7 @@ func TestStreamsAreCutWhenTheAddressMoves(t *testing.T) {
 			t.Error("dialled from an address that is gone")
 		}
 		synctest.Wait()
-		if host.taken || len(accepted) != 0 {
+		if _, taken := host.port(); taken || len(accepted) != 0 {
 			t.Error("the port is not free, or the endpoint was told of an error")
 		}
 		if err := s.Close(); err != nil || !errors.Is(<-accepted, net.ErrClosed) {
