@@ -21,9 +21,10 @@ import (
 type day struct {
 	*exchange
 	seed    uint64
-	wire    sim.Link     // between the nodes and the world outside
-	limits  chaos.Limits // what callers must bear in peace
-	evening func()       // runs after the last call, if there is one
+	wire    sim.Link           // between the nodes and the world outside
+	limits  chaos.Limits       // what callers must bear in peace
+	evening func()             // runs after the last call, if there is one
+	vendor  load.CarrierConfig // how the far end behaves
 
 	mu       sync.Mutex // guards what follows
 	struck   []chaos.Struck
@@ -57,9 +58,10 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 	s = without(d.t, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	var beside, customers sync.WaitGroup
-	vendor, err := load.NewCarrier(load.CarrierConfig{
-		Listen: d.Net.Host("carrier", carrier).Start().ListenPacket, Addr: at(carrier, 5060), Ring: time.Second, RTP: loads[0].RTP, OnEnd: d.leg,
-	})
+	far := d.vendor
+	far.Listen, far.Addr = d.Net.Host("carrier", carrier).Start().ListenPacket, at(carrier, 5060)
+	far.Ring, far.RTP, far.OnEnd = cmp.Or(far.Ring, time.Second), loads[0].RTP, d.leg
+	vendor, err := load.NewCarrier(far)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -99,8 +101,10 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 
 // call is one customer's day.
 func (d *day) call(cfg load.CallersConfig) {
-	for _, s := range d.nodes {
-		cfg.Targets = append(cfg.Targets, at(s.home, 5060))
+	if cfg.Targets == nil {
+		for _, s := range d.nodes {
+			cfg.Targets = append(cfg.Targets, at(s.home, 5060))
+		}
 	}
 	cfg.OnEnd = d.ended
 	cfg.Drain = cmp.Or(cfg.Drain, 70*time.Second) // longer than a BYE is repeated, twice
