@@ -196,8 +196,12 @@ func (h *house) reach(roots ...string) map[string]bool {
 }
 
 // checkPurity is rule 8: no clock, no randomness, no I/O below the state machine.
+// Files of the build tag plants are no part of the product.
 func (h *house) checkPurity(p *pkg) {
 	for _, f := range p.product() {
+		if planted(f) {
+			continue
+		}
 		for _, spec := range f.syntax.Imports {
 			path, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
@@ -225,6 +229,13 @@ func (h *house) checkPurity(p *pkg) {
 			return true
 		})
 	}
+}
+
+// planted reports whether a file is built with the tag plants alone.
+func planted(f *file) bool {
+	return slices.ContainsFunc(f.syntax.Comments, func(g *ast.CommentGroup) bool {
+		return g.Pos() < f.syntax.Package && g.List[0].Text == "//go:build plants"
+	})
 }
 
 // within reports whether path is dir or lies below it.

@@ -1,14 +1,3 @@
-// Package game plays a game day: a scenario of faults against a cluster of real
-// processes under calls, and a verdict that a stranger can read.
-//
-// It owns the scenario's run from the first process to the last: cluster, callers
-// and carriers, the faults (package chaos/live), what was seen, the thresholds and
-// the report. It judges by what callers, carriers and the nodes' API say, with the
-// checkers of package chaos, and never touches a cluster that it has not started.
-//
-//	s, err := game.Load("leader-kill")
-//	result, err := game.Run(ctx, s, game.Config{Exe: exe, Out: os.Stdout})
-//	err = game.WriteHTML(w, result)
 package game
 
 import (

@@ -1,5 +1,8 @@
 // Package scenarios carries the scenarios that "tandem chaos" knows by name, as
-// the files that users copy and edit. It holds nothing else.
+// the files that users copy and edit. It never reads or judges them: that is the
+// game's.
+//
+//	text, err := scenarios.Files.ReadFile("leader-kill.toml")
 package scenarios
 
 import "embed"
