@@ -266,8 +266,12 @@ func (tx *ServerTx) fire(now time.Time) {
 		tx.reply(tx.invite.Response(100, ""), now)
 		return
 	}
-	tx.shard.e.stats.RetransmitsOut.Add(1)
-	tx.send()
+	// Without a permit for requests a refusal may be said, but not repeated: its ACK
+	// has gone to whoever speaks for this address by now.
+	if tx.shard.e.permitted(0) {
+		tx.shard.e.stats.RetransmitsOut.Add(1)
+		tx.send()
+	}
 	tx.interval = min(2*tx.interval, tx.shard.e.cfg.T2)
 	tx.resend = now.Add(tx.interval)
 	tx.schedule()
