@@ -39,7 +39,7 @@ func (l *link) watch() (*watch, error) {
 		return nil, fmt.Errorf("packet socket on %s: %w", l.name, err)
 	}
 	// Only what can be a claim reaches us, or every packet of the interface would.
-	if err := onlyClaims(fd); err == nil {
+	if err = onlyClaims(fd); err == nil {
 		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: network(unix.ETH_P_ALL), Ifindex: dev.Index})
 	}
 	if err != nil {

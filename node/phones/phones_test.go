@@ -147,7 +147,6 @@ type phone struct {
 	conn           *net.UDPConn
 	user, password string
 	cseq           int
-	nonce          string // challenge, kept for the next request
 	count          int
 }
 
