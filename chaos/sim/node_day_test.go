@@ -87,6 +87,12 @@ func (d *day) run(s chaos.Schedule, loads ...load.CallersConfig) {
 		d.evening()
 	}
 	d.settle()
+	for range 400 { // a BYE that was lost comes again for 32 s
+		if vendor.Live() == 0 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 	cancel()
 	beside.Wait()
 	d.replay()
