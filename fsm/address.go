@@ -150,6 +150,7 @@ func (s *State) handOver(cmd *Command, b *HandOver) Result {
 		s.serve(s.addresses.edit(b.IP), to.Node, to.Incarnation)
 	}
 	n := s.move(from.Node, to, func(c *Call) bool { return c.Line == b.IP })
+	s.inheritOrphans(from.Node, to, b.IP)
 	s.sweepAddresses()
 	return Result{Count: uint64(n)}
 }

@@ -45,11 +45,12 @@ func (s *State) expireOrphans() {
 	}
 }
 
-// inheritOrphans gives to an heir the calls that ended a moment before their
-// owner died.
-func (s *State) inheritOrphans(from NodeID, to *Member) {
+// inheritOrphans gives to an heir the calls that ended a moment before their owner
+// died, or handed their service address over: it may repeat no BYE then. An empty
+// line stands for all addresses.
+func (s *State) inheritOrphans(from NodeID, to *Member, line string) {
 	for id, t := range s.endedLately() {
-		if t.Last.Call.Owner != from {
+		if t.Last.Call.Owner != from || line != "" && t.Last.Call.Line != line {
 			continue
 		}
 		o := *t.Last

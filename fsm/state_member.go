@@ -38,7 +38,7 @@ func (s *State) nodeUp(b *NodeUp) Result {
 		n.Joined = m.Joined
 	}
 	s.move(b.Node, &n, all)
-	s.inheritOrphans(b.Node, &n)
+	s.inheritOrphans(b.Node, &n, "")
 	s.members.put(b.Node, n)
 	s.event(Event{Kind: EventMember, Node: b.Node})
 	s.configure(b)
@@ -88,7 +88,7 @@ func (s *State) bequeath() {
 			s.serve(s.addresses.edit(ip), heir.Node, heir.Incarnation)
 		}
 		s.move(id, heir, all)
-		s.inheritOrphans(id, heir)
+		s.inheritOrphans(id, heir, "")
 	}
 	s.sweepAddresses()
 }
