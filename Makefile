@@ -27,7 +27,7 @@ demo: build ## three nodes on loopback, traffic, the leader killed, a verdict
 
 .PHONY: test
 test: check unit race e2e ## everything that CI runs
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=2s
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
 	@$(MAKE) --no-print-directory swarm SEEDS=40
 	@$(MAKE) --no-print-directory alone
 	@$(MAKE) --no-print-directory plants SEEDS=0
