@@ -87,7 +87,7 @@ swarm: ## SEEDS=200 whole clusters in virtual time, from seed FROM=1, each exact
 .PHONY: alone
 alone: ## the state machine by itself: RUNS=5000 stories of random commands
 	@go test -c -o bin/alone.test ./chaos
-	@.ci/timed alone bash -c 'cd chaos && seq 0 1 | xargs -P 2 -I{} ../bin/alone.test -test.run AloneSwarm -seeds $$(($(RUNS) / 2)) -from $$((1 + {} * $(RUNS) / 2))'
+	@.ci/timed alone bash -c 'cd chaos; for i in 0 1; do ../bin/alone.test -test.run AloneSwarm -seeds $$(($(RUNS) / 2)) -from $$((1 + i * $(RUNS) / 2)) & pids="$$pids $$!"; done; for p in $$pids; do wait $$p || exit 1; done'
 
 .PHONY: plants
 plants: ## hunt each planted bug within SEEDS=200 seeds; SEEDS=0: only its recorded seed
