@@ -11,11 +11,11 @@ import (
 	"tandem/sip"
 )
 
-// How a datagram with an INVITE begins, and with an OPTIONS: scanners ask with it, and
-// get nothing.
+// How requests begin that are told apart before they are parsed.
 var (
-	inviteLine  = []byte("INVITE ")
-	optionsLine = []byte("OPTIONS ")
+	inviteLine   = []byte("INVITE ")
+	optionsLine  = []byte("OPTIONS ")
+	registerLine = []byte("REGISTER ")
 )
 
 // gate drops what this line does not take, before it is parsed: what comes from
@@ -33,11 +33,36 @@ func (l *line) gate(src netip.AddrPort, packet []byte) bool {
 		return false
 	case n.guard.Known(src.Addr()) || n.guard.Trusted(src.Addr()):
 		return true
-	case n.phoned.Load() && !bytes.HasPrefix(packet, optionsLine):
-		return !n.phones.Silent(src.Addr()) // phones are anywhere
+	case n.phoned.Load(): // phones are anywhere
+		return n.hears(src.Addr(), packet)
 	}
 	if isInvite { // an illegal call (F163)
 		n.guard.Refused(time.Now(), guard.Refusal{Source: src, Reason: fsm.EndUnknownSource, Packet: packet})
+	}
+	return false
+}
+
+// hears says whether a stranger's packet may be a phone's. Scanners ask with OPTIONS
+// and get nothing. A blocked source is not asked for passwords any more, but what may
+// belong to a call passes: others behind its address must be able to hang up.
+func (n *Node) hears(src netip.Addr, packet []byte) bool {
+	switch {
+	case bytes.HasPrefix(packet, optionsLine):
+		return false
+	case bytes.HasPrefix(packet, registerLine), bytes.HasPrefix(packet, inviteLine) && !hasToTag(packet):
+		return !n.phones.Silent(src)
+	}
+	return true
+}
+
+// hasToTag reports whether a message that has not been parsed belongs to a dialog, as
+// its To header says in either form (RFC 3261 section 7.3.3).
+func hasToTag(packet []byte) bool {
+	for line := range bytes.Lines(packet) {
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		if name = bytes.TrimRight(name, " \t"); bytes.EqualFold(name, []byte("To")) || bytes.EqualFold(name, []byte("t")) {
+			return bytes.Contains(value, []byte(";tag="))
+		}
 	}
 	return false
 }

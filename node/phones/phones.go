@@ -116,7 +116,8 @@ func (l *Line) server() *auth.Server {
 	return d
 }
 
-// Silent reports whether a source gets no answer: it has failed too often.
+// Silent reports whether a source is not asked for passwords any more: it has failed
+// too often.
 func (s *Service) Silent(source netip.Addr) bool {
 	if !s.bans.blocked(source, time.Now()) {
 		return false
@@ -247,7 +248,7 @@ func (l *Line) Register(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	reg, refusal := registrar.Parse(req, registrar.Limits{
-		Longest: s.params().LongestBinding, Contacts: int(cmp.Or(phone.MaxContacts, 10)), Own: []netip.Addr{l.ip, l.public},
+		Longest: s.params().LongestBinding, Contacts: int(phone.MaxContacts), Own: []netip.Addr{l.ip, l.public},
 	})
 	if refusal != nil {
 		l.send(req, tx, refusal.Response(req, ""))
